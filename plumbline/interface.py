@@ -1,0 +1,557 @@
+"""The one interface: what flows through a vision feature path, and the parts that move it.
+
+    Request -> prepare -> Prepared -> publish -> message -> receive -> Prepared on a rank
+            -> admit -> step -> Rows -> merge -> Merged
+
+Read it top to bottom: data, errors, parts, implementation. It imports torch and nothing else, so that two
+implementations can share it without sharing any logic. ``conformance.md`` says what each part must do.
+
+Words. *Item*: one image, video or audio clip of a request. *Span*: half-open range of token positions that holds an
+item's placeholders. *Payload*: what the tower reads (patches or tiles) or, for a precomputed item, its rows. *Row*: one
+vector of the language model's input embeddings. *Side rows*: the same rows for deeper layers (Qwen3-VL's deepstack).
+*Chunk*: the half-open range of a prompt that one step prefills. *Epoch*: a number that names one state of the weights.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+Span: TypeAlias = tuple[int, int]
+RequestId: TypeAlias = str
+
+
+# --------------------------------------------------------------------------------------------------------------- data
+
+
+class Modality(enum.Enum):
+    """What an item shows. The tower's layout for a modality says how its payload is cut into rows."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class Source(enum.Enum):
+    """Where a payload comes from: this engine's processor, the caller's own processor, or the caller's own encoder."""
+
+    PIXELS = "pixels"
+    PREPROCESSED = "preprocessed"
+    PRECOMPUTED = "precomputed"
+
+
+class Trust(enum.Enum):
+    """TRUSTED: the key stands for the content, which is not read. VERIFIED: the content is hashed as well."""
+
+    TRUSTED = "trusted"
+    VERIFIED = "verified"
+
+
+@dataclass(frozen=True)
+class CallerKey:
+    """A caller's own name for an image, valid inside one tenant. Compared as a whole, never shortened or parsed."""
+
+    tenant: str
+    key: str
+    trust: Trust
+
+
+@dataclass(frozen=True, eq=False)
+class Extra:
+    """A model-specific value that travels with an item (frame rate, crop box, ...).
+
+    value: bool, int, float, str, bytes or CPU tensor; with ``per_image`` a tuple of these, one for each image of a bundle.
+    affects_rows: whether the tower reads it, so that it belongs to the item's identity.
+    """
+
+    value: object
+    affects_rows: bool
+    per_image: bool = False
+
+
+@dataclass(frozen=True)
+class TensorMeta:
+    """Shape, dtype, bytes and place of a payload that has not been opened."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    nbytes: int
+    device: torch.device
+
+
+@runtime_checkable
+class Feature(Protocol):
+    """A payload that has not moved yet: what ``receive`` puts in the place of a tensor. Holds no device memory."""
+
+    meta: TensorMeta
+
+    def ready(self) -> bool:
+        """Host poll, never waits: schedule on this."""
+        ...
+
+    def open(self, device: torch.device) -> Tensor:
+        """The payload on ``device``, usable in order on the current stream. Idempotent. Raises PayloadMissing."""
+        ...
+
+    def release(self) -> None:
+        """Acknowledges, after the work queued on the current stream. Idempotent."""
+        ...
+
+    def check(self) -> None:
+        """Host. Raises LeaseLost if the payload was fenced off while it was read, so its rows must not be used."""
+        ...
+
+
+Part: TypeAlias = Tensor | Feature
+Payload: TypeAlias = Part | tuple[Part, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image, video or audio clip; inside a ``Request`` also a *bundle* of several images or videos with grids.
+
+    payload: [P, *patch_shape] (PIXELS, PREPROCESSED) or [R, hidden_size * (1 + side_levels)] (PRECOMPUTED: main row,
+        then one row per side level). A tuple divides the same along dim 0 (the slices of a tile model), and the division
+        is part of the content. Any strides. None: the reader is known to hold the rows (transport only).
+    spans: positions of the placeholders, in row order: row k belongs to the k-th position when the spans are walked in
+        the order in which they are listed, which need not be ascending.
+    grid_thw: CPU int64 [n, 3] in patches (frames, height, width), n = 1 unless a bundle. None: tile models.
+    extras: by name. given: empty, or one key for each image.
+    """
+
+    modality: Modality
+    source: Source
+    payload: Payload
+    spans: tuple[Span, ...]
+    grid_thw: Tensor | None = None
+    extras: Mapping[str, Extra] = field(default_factory=dict)
+    given: tuple[CallerKey, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """token_ids: CPU int64 [N], placeholders already expanded. items: in any order, bundles allowed."""
+
+    request_id: RequestId
+    token_ids: Tensor
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an item is, for caches: at least 16 bytes, equal exactly where the content is equal."""
+
+    digest: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A validated request. items: one per image, grids [1, 3]. identities: one per item.
+
+    prefix_keys: CPU int64 [N]; ``prefix_keys[lo:hi]`` is what a prefix cache compares. A text position holds its token id.
+    """
+
+    request_id: RequestId
+    token_ids: Tensor
+    items: tuple[Item, ...]
+    identities: tuple[Identity, ...]
+    prefix_keys: Tensor
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Positions [lo, hi) of one request, to be prefilled in this step."""
+
+    request_id: RequestId
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """rows: [R, hidden_size], spec.dtype. side: one [R, hidden_size] per side level."""
+
+    rows: Tensor
+    side: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of one chunk. positions: CPU int64 [M], ascending, absolute, inside [lo, hi). rows: [M, hidden_size].
+
+    side: one [M, hidden_size] per side level. A chunk without placeholders has M = 0, never None. Read-only.
+    """
+
+    request_id: RequestId
+    lo: int
+    hi: int
+    positions: Tensor
+    rows: Tensor
+    side: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """embeds: [N, hidden_size]. mask: CPU bool [N], the placeholder positions. side: [mask.sum(), hidden_size] each."""
+
+    embeds: Tensor
+    mask: Tensor
+    side: tuple[Tensor, ...]
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+class PlumblineError(Exception):
+    """Base of all typed errors. what: the fact. where: request, item or position. hint: what the caller can do."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(" ".join(part for part in (f"{where}:" if where else "", what, f"({hint})" if hint else "") if part))
+        self.what, self.where, self.hint = what, where, hint
+
+
+class MalformedRequest(PlumblineError):
+    """The request contradicts itself or the tower's specification. Sending it again will not help."""
+
+
+class BadTokens(MalformedRequest):
+    """token_ids are not a CPU int64 vector, or a text id lies outside the vocabulary."""
+
+
+class BadSpans(MalformedRequest):
+    """A span is empty, out of range, overlaps another, covers text, or a placeholder belongs to no item."""
+
+
+class BadGrid(MalformedRequest):
+    """A grid is missing or unexpected, not CPU int64 [n, 3], not positive, not divisible, or beyond 2^31 patches."""
+
+
+class BadPayload(MalformedRequest):
+    """A payload has the wrong dtype, rank, patch shape or layout (sparse, quantized, meta, requires_grad)."""
+
+
+class BadExtra(MalformedRequest):
+    """An extra has an unsupported type, or its values or the given keys are not one per image."""
+
+
+class RowCountMismatch(MalformedRequest):
+    """Payload, grid and spans disagree about how many patches or rows there are."""
+
+
+class DuplicateRequest(MalformedRequest):
+    """The request id is in use."""
+
+
+class TooLarge(PlumblineError):
+    """An item is larger than the budget for one item."""
+
+
+class PayloadMissing(PlumblineError):
+    """No payload came, and the rows are not held here. Send it again with its payload."""
+
+
+class EncodingFailed(PlumblineError):
+    """The tower raised on this item."""
+
+
+class LeaseLost(PlumblineError):
+    """The payload was fenced off while it was read. Its rows were not kept; send it again."""
+
+
+class BadMessage(PlumblineError):
+    """The bytes are not a message of a version that this side reads."""
+
+
+class UnknownRequest(PlumblineError):
+    """No such request is admitted."""
+
+
+class BadChunk(PlumblineError):
+    """The chunk is empty, out of range, or the second of its request in one step."""
+
+
+class EpochChanged(PlumblineError):
+    """The weights changed after this request was served rows. Retract it and start again."""
+
+
+class CapabilityMissing(PlumblineError):
+    """This implementation does not claim what the request needs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """The one result of a request that did not succeed."""
+
+    request_id: RequestId
+    error: PlumblineError
+
+
+# -------------------------------------------------------------------------------------------------------------- tower
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one modality's payload becomes rows.
+
+    With a grid, ``merge * merge`` consecutive patches of a frame give one row and each frame is one attention segment.
+    Without, each payload tensor is one attention segment and every entry of dim 0 (a tile) gives ``rows_per_tile`` rows.
+    """
+
+    placeholder_id: int
+    patch_shape: tuple[int, ...]
+    has_grid: bool
+    merge: int = 1
+    rows_per_tile: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TowerSpec:
+    """Everything about a tower that other parts may know.
+
+    dtype: of rows. payload_dtypes: of patches. vocab_size: of the language model; a placeholder id may lie beyond it.
+    moves_input: the tower brings a host payload to its device itself, so that nobody else moves it.
+    """
+
+    name: str
+    hidden_size: int
+    side_levels: int
+    vocab_size: int
+    dtype: torch.dtype
+    payload_dtypes: frozenset[torch.dtype]
+    layouts: Mapping[Modality, Layout]
+    moves_input: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class PackedItem:
+    """What a tower knows of one item in a call. parts: dim 0 of each payload tensor. extras: only what affects rows."""
+
+    modality: Modality
+    grid_thw: tuple[int, int, int] | None
+    parts: tuple[int, ...]
+    extras: Mapping[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """One tower call. patches: [P, *patch_shape], one dtype. cu_seqlens: CPU int64 [S + 1], attention segments from 0 to P."""
+
+    patches: Tensor
+    cu_seqlens: Tensor
+    items: tuple[PackedItem, ...]
+
+
+class Tower(Protocol):
+    """Pure arithmetic: the same packed items give the same rows, whatever else is in the call (NUM-001)."""
+
+    spec: TowerSpec
+    epoch: int
+
+    def rows(self, item: Item) -> int:
+        """How many rows one image's item has, from its layout, grid and payload shape."""
+        ...
+
+    def __call__(self, packed: Packed) -> Encoded:
+        """Rows of all items, concatenated in their order."""
+        ...
+
+
+# -------------------------------------------------------------------------------------------------------------- parts
+
+
+class Identify(Protocol):
+    def __call__(self, items: Sequence[Item]) -> list[Identity | PlumblineError]:
+        """One identity, or one error, per one-image item, in order. Reads payloads, changes and moves nothing."""
+        ...
+
+
+class Prepare(Protocol):
+    def __call__(self, requests: Sequence[Request]) -> list[Prepared | Failure]:
+        """Validates, splits bundles, attaches identities and prefix keys. One result per request, in order."""
+        ...
+
+
+class Encoder(Protocol):
+    def encode(self, items: Sequence[Item]) -> list[Encoded | PlumblineError]:
+        """One result per item, in order. The driver around any tower: packing, budget, moves, isolation of failures."""
+        ...
+
+
+class Cache(Protocol):
+    """Rows by identity and epoch. Owns a copy of what it keeps."""
+
+    nbytes: int
+    """Storage bytes held now; never above the budget."""
+
+    def get(self, identity: Identity, epoch: int) -> Encoded | None: ...
+
+    def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
+        """False: refused (it does not fit at all), and nothing else was evicted for it."""
+        ...
+
+    def clear(self) -> None: ...
+
+
+class Step(Protocol):
+    results: Sequence[Rows | Failure]
+    """One per chunk, in the order of the chunks."""
+
+    def settle(self) -> list[Failure]:
+        """Host, once, after the step's work: checks the leases, then admits rows to the cache.
+
+        A failure here takes back the result of that request."""
+        ...
+
+
+class Embed(Protocol):
+    """Requests on one rank, and the rows of their chunks. Raises typed errors; a raise leaves it unchanged."""
+
+    def admit(self, prepared: Prepared) -> None: ...
+
+    def step(self, chunks: Sequence[Chunk]) -> Step: ...
+
+    def retract(self, request_id: RequestId) -> None:
+        """The request goes back to the queue: its next chunk may start anywhere, and gives the same rows."""
+        ...
+
+    def finish(self, request_id: RequestId) -> None:
+        """Done or aborted, in any state: releases what the request holds."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """The tower's weights are now those of ``epoch``."""
+        ...
+
+
+class Merge(Protocol):
+    def __call__(
+        self,
+        rows: Sequence[Rows],
+        token_ids: Tensor,
+        embed_tokens: Callable[[Tensor], Tensor],
+        out: Tensor | None = None,
+    ) -> Merged:
+        """Input embeddings of a step. token_ids: CPU int64, ``ids[lo:hi]`` of each of ``rows``, concatenated.
+
+        embed_tokens: int64 ids inside the vocabulary -> [n, hidden_size]. out: [N, hidden_size] to write into.
+        """
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------- transport
+
+
+class Ticket(Protocol):
+    """A published request. message: the same bytes to every reader."""
+
+    message: bytes
+
+    def cancel(self) -> None:
+        """Acknowledges for all readers. Idempotent, and refused for a slot that is already somebody else's."""
+        ...
+
+
+class Slot(Protocol):
+    """Space in a pool that a processor writes payloads into. tensors: one per meta."""
+
+    tensors: Sequence[Tensor]
+
+    def cancel(self) -> None: ...
+
+
+class Publisher(Protocol):
+    def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> Slot | None: ...
+
+    def publish(
+        self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
+    ) -> Ticket: ...
+
+
+class Subscriber(Protocol):
+    def receive(self, message: bytes) -> Prepared:
+        """Moves no payload. Raises BadMessage or PayloadMissing."""
+        ...
+
+
+class Transport(Protocol):
+    def publisher(self, worker: int) -> Publisher: ...
+
+    def subscriber(self, rank: int) -> Subscriber: ...
+
+
+# ----------------------------------------------------------------------------------------------------- implementation
+
+
+class DevicePort(Protocol):
+    """Where rows live, and the only way to get a payload there."""
+
+    device: torch.device
+
+    def move(self, tensor: Tensor) -> Tensor:
+        """``tensor`` on ``device``, in order on the current stream; itself where it is there already."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """cache_bytes: storage of cached rows. patches_per_call: one tower call, unless a single item is larger.
+
+    item_patches: the largest item that is admitted.
+    """
+
+    cache_bytes: int
+    patches_per_call: int
+    item_patches: int
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """What every factory gets."""
+
+    spec: TowerSpec
+    port: DevicePort
+    budgets: Budgets
+
+
+class Capability(enum.StrEnum):
+    """What an implementation may leave out. Images with grids, bundles, several requests, chunks, prefix hits, retraction,
+    abort and isolation are the core and cannot be left out."""
+
+    VIDEO = "video"
+    TILES = "tiles"
+    SEVERAL_SPANS = "several-spans"
+    PRECOMPUTED = "precomputed"
+    CALLER_KEYS = "caller-keys"
+    SIDE_ROWS = "side-rows"
+    EXTRAS = "extras"
+    LAZY = "lazy"
+    EPOCHS = "epochs"
+    BATCHING = "batching"
+    CACHE = "cache"
+    DIGEST_V1 = "digest-v1"
+    MERGE_OUT = "merge-out"
+    TRANSPORT = "transport"
+    DEVICE = "device"
+    GRAPHS = "graphs"
+    RANKS = "ranks"
+
+
+@dataclass(frozen=True, eq=False)
+class Implementation:
+    """One implementation of the path, or of some parts. A part left out is filled in from the reference, and shown so."""
+
+    name: str
+    version: str
+    capabilities: frozenset[Capability] = frozenset()
+    identify: Callable[[Runtime], Identify] | None = None
+    prepare: Callable[[Runtime, Identify], Prepare] | None = None
+    transport: Callable[[Runtime], Transport] | None = None
+    encoder: Callable[[Runtime, Tower], Encoder] | None = None
+    cache: Callable[[Runtime], Cache] | None = None
+    embed: Callable[[Runtime, Encoder, Cache | None], Embed] | None = None
+    merge: Callable[[Runtime], Merge] | None = None
