@@ -115,13 +115,17 @@ Payload: TypeAlias = Part | tuple[Part, ...] | None
 class Item:
     """One image, video or audio clip; inside a ``Request`` also a *bundle* of several images or videos with grids.
 
+    Without a grid an item is always one image, however many tensors and spans it has. A bundle's spans are dealt out by
+    row counts: each image takes spans, in the order listed, until its rows are covered.
+
     payload: [P, *patch_shape] (PIXELS, PREPROCESSED) or [R, hidden_size * (1 + side_levels)] (PRECOMPUTED: main row,
         then one row per side level). A tuple divides the same along dim 0 (the slices of a tile model), and the division
-        is part of the content. Any strides. None: the reader is known to hold the rows (transport only).
+        is part of the content. Any strides; zero-size allowed. In a Request tensors only: features come of transport.
+        None: the reader is known to hold the rows (transport only).
     spans: positions of the placeholders, in row order: row k belongs to the k-th position when the spans are walked in
-        the order in which they are listed, which need not be ascending.
+        the order in which they are listed, which need not be ascending. Empty for an item of zero rows.
     grid_thw: CPU int64 [n, 3] in patches (frames, height, width), n = 1 unless a bundle. None: tile models.
-    extras: by name. given: empty, or one key for each image.
+    extras: by name; after preparation none is ``per_image``. given: empty, or one key for each image.
     """
 
     modality: Modality
@@ -174,7 +178,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """rows: [R, hidden_size], spec.dtype. side: one [R, hidden_size] per side level."""
+    """rows: [R, hidden_size], spec.dtype. side: one [R, hidden_size] per side level. Any strides; may view a batch."""
 
     rows: Tensor
     side: tuple[Tensor, ...] = ()
@@ -184,7 +188,8 @@ class Encoded:
 class Rows:
     """The rows of one chunk. positions: CPU int64 [M], ascending, absolute, inside [lo, hi). rows: [M, hidden_size].
 
-    side: one [M, hidden_size] per side level. A chunk without placeholders has M = 0, never None. Read-only.
+    side: one [M, hidden_size] per side level. A chunk without placeholders has M = 0, never None. Read-only, and valid
+    until the request's next chunk or its end.
     """
 
     request_id: RequestId
@@ -280,7 +285,8 @@ class EpochChanged(PlumblineError):
 
 
 class CapabilityMissing(PlumblineError):
-    """This implementation does not claim what the request needs."""
+    """This implementation does not claim what the request needs. Returned as a failure by prepare, raised by admit,
+    set_epoch and merge (for ``out``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,7 +345,10 @@ class PackedItem:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """One tower call. patches: [P, *patch_shape], one dtype. cu_seqlens: CPU int64 [S + 1], attention segments from 0 to P."""
+    """One tower call. patches: [P, *patch_shape], of one dtype and patch shape; modalities may mix.
+
+    cu_seqlens: CPU int64 [S + 1], attention segments from 0 to P.
+    """
 
     patches: Tensor
     cu_seqlens: Tensor
@@ -347,14 +356,14 @@ class Packed:
 
 
 class Tower(Protocol):
-    """Pure arithmetic: the same packed items give the same rows, whatever else is in the call (NUM-001)."""
+    """Pure arithmetic: the same packed items give the same rows, whatever else is in the call (NUM-001).
+
+    How many rows an item has is its layout's to say. epoch: that of the weights, 0 at first; the engine changes the weights
+    and this number, then calls ``Embed.set_epoch``.
+    """
 
     spec: TowerSpec
     epoch: int
-
-    def rows(self, item: Item) -> int:
-        """How many rows one image's item has, from its layout, grid and payload shape."""
-        ...
 
     def __call__(self, packed: Packed) -> Encoded:
         """Rows of all items, concatenated in their order."""
@@ -383,7 +392,7 @@ class Encoder(Protocol):
 
 
 class Cache(Protocol):
-    """Rows by identity and epoch. Owns a copy of what it keeps."""
+    """Rows by identity and epoch. Owns a copy of what it keeps. ``put`` on a present key replaces its rows."""
 
     nbytes: int
     """Storage bytes held now; never above the budget."""
@@ -409,7 +418,12 @@ class Step(Protocol):
 
 
 class Embed(Protocol):
-    """Requests on one rank, and the rows of their chunks. Raises typed errors; a raise leaves it unchanged."""
+    """Requests on one rank, and the rows of their chunks. The epoch is 0 at first.
+
+    admit, retract, finish and set_epoch raise typed errors, and a raise changes nothing. step never raises for a chunk: its
+    failures are results, and the request stays admitted until finish. The encoder opens lazy payloads (on the port's
+    device) and never releases them; Embed releases them, opened or not, in finish at the latest, and never opens one after.
+    """
 
     def admit(self, prepared: Prepared) -> None: ...
 
@@ -488,7 +502,7 @@ class Transport(Protocol):
 
 
 class DevicePort(Protocol):
-    """Where rows live, and the only way to get a payload there."""
+    """Where rows live. An implementation that claims PORT brings tensors there by no other way."""
 
     device: torch.device
 
@@ -531,7 +545,10 @@ class Capability(enum.StrEnum):
     EXTRAS = "extras"
     LAZY = "lazy"
     EPOCHS = "epochs"
+    PORT = "port"
     BATCHING = "batching"
+    DEDUPE = "dedupe"
+    HOLDING = "holding"
     CACHE = "cache"
     DIGEST_V1 = "digest-v1"
     MERGE_OUT = "merge-out"
@@ -543,7 +560,11 @@ class Capability(enum.StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Implementation:
-    """One implementation of the path, or of some parts. A part left out is filled in from the reference, and shown so."""
+    """One implementation of the path, or of some parts. A part left out is filled in from the reference, and shown so.
+
+    Except cache: None means that no rows are kept across steps. Factories are called many times in one process, and what
+    they return is used in turn, from one thread.
+    """
 
     name: str
     version: str

@@ -1,0 +1,40 @@
+"""The implementation as fast as the hardware allows. Its files have the names of the reference's."""
+
+from optimized.cache import LruCache
+from optimized.embed import Embedder
+from optimized.encode import PackingEncoder
+from optimized.identify import Identifier
+from optimized.merge import Merger
+from optimized.prepare import Preparer
+from plumbline.interface import Capability, Implementation
+
+implementation = Implementation(
+    name="optimized",
+    version="0.1.0",
+    capabilities=frozenset(
+        {
+            Capability.VIDEO,
+            Capability.TILES,
+            Capability.SEVERAL_SPANS,
+            Capability.PRECOMPUTED,
+            Capability.CALLER_KEYS,
+            Capability.SIDE_ROWS,
+            Capability.EXTRAS,
+            Capability.LAZY,
+            Capability.EPOCHS,
+            Capability.BATCHING,
+            Capability.CACHE,
+            Capability.PORT,
+            Capability.DEDUPE,
+            Capability.HOLDING,
+            Capability.DIGEST_V1,
+            Capability.MERGE_OUT,
+        }
+    ),
+    identify=Identifier,
+    prepare=Preparer,
+    encoder=PackingEncoder,
+    cache=LruCache,
+    embed=Embedder,
+    merge=Merger,
+)

@@ -1,0 +1,145 @@
+"""Why rows were wrong or a valid request was refused: which simplification of the scenario makes it go away.
+
+Each simplification removes one circumstance that a requirement says must not matter. If the verdict disappears with it,
+that requirement was broken; if nothing makes it disappear, the plain case itself is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from plumbline.engine import run
+from plumbline.interface import Implementation
+from plumbline.judge import REFUSED, WRONG_ROWS, judge
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
+
+Simplification = tuple[tuple[str, ...], str, Callable[[Scenario], Scenario]]
+
+
+def _items(change: Callable[[ItemRecipe], ItemRecipe]) -> Callable[[Scenario], Scenario]:
+    def apply(s: Scenario) -> Scenario:
+        return _requests(lambda r: dataclasses.replace(r, items=tuple(change(i) for i in r.items)))(s)
+
+    return apply
+
+
+def _without(drop: Callable[[ItemRecipe], bool]) -> Callable[[Scenario], Scenario]:
+    def apply(s: Scenario) -> Scenario:
+        return _requests(lambda r: dataclasses.replace(r, items=tuple(i for i in r.items if not drop(i))))(s)
+
+    return apply
+
+
+def _requests(change: Callable[[RequestRecipe], RequestRecipe]) -> Callable[[Scenario], Scenario]:
+    return lambda s: dataclasses.replace(s, requests=tuple(change(r) for r in s.requests))
+
+
+def _set(**changes: object) -> Callable[[Scenario], Scenario]:
+    return lambda s: dataclasses.replace(s, **changes)  # type: ignore[arg-type]
+
+
+def _tower(**changes: object) -> Callable[[Scenario], Scenario]:
+    return lambda s: dataclasses.replace(s, tower=dataclasses.replace(s.tower, **changes))  # type: ignore[arg-type]
+
+
+def _no_op(*kinds: str) -> Callable[[Scenario], Scenario]:
+    return lambda s: dataclasses.replace(s, ops=tuple(op for op in s.ops if op.kind not in kinds))
+
+
+def _item(**changes: object) -> Callable[[Scenario], Scenario]:
+    return _items(lambda i: dataclasses.replace(i, **changes))  # type: ignore[arg-type]
+
+
+def _one_frame(i: ItemRecipe) -> ItemRecipe:
+    if not i.grid or i.grid[0] == 1:
+        return i
+    per_frame = sum(i.parts) // i.grid[0]
+    return dataclasses.replace(i, grid=(1, *i.grid[1:]), parts=(per_frame,))
+
+
+def _unique_names(s: Scenario) -> Scenario:
+    return dataclasses.replace(
+        s, requests=tuple(dataclasses.replace(r, name=f"r{k}") for k, r in enumerate(s.requests))
+    )
+
+
+def _one_dtype(i: ItemRecipe) -> ItemRecipe:
+    return i if i.source == "precomputed" else dataclasses.replace(i, dtype="float32")
+
+
+def _distinct(s: Scenario) -> Scenario:
+    """No two items are alike, or nearly."""
+    count = iter(range(100, 10_000))
+    return _items(lambda i: dataclasses.replace(i, content=Content(next(count)), given=None))(s)
+
+
+SIMPLIFICATIONS: list[Simplification] = [
+    (("CACHE-001",), "no cache", _set(cache_rows=0)),
+    (("CACHE-006",), "a cache that holds everything", _set(cache_rows=100_000)),
+    (("CHUNK-001",), "each prompt in one chunk", _set(chunks=(100_000,))),
+    (("CHUNK-002",), "no prefix hits", _set(prefix_cache=False)),
+    (("ENC-001",), "one request at a time", _set(running=1)),
+    (("ENC-001",), "one item in each tower call", _set(patches_per_call=1)),
+    (("ENC-001",), "everything in one tower call", _set(patches_per_call=100_000)),
+    (("LIFE-001",), "no retraction", _no_op("retract", "epoch")),
+    (("LIFE-002",), "no abort", _no_op("abort")),
+    (("LIFE-003",), "no id used twice", _unique_names),
+    (("LIFE-004",), "no second admission", _no_op("admit_twice")),
+    (("LIFE-005",), "no call for unknown requests", _no_op("unknown")),
+    (("LIFE-008",), "payloads present from the start", _set(lazy=False)),
+    (("CACHE-010", "LIFE-009"), "no fenced payloads", _item(fence=False)),
+    (("ENC-006",), "no item that the tower fails on", _without(lambda i: i.fault)),
+    (("CACHE-010",), "no item that the tower fails on", _without(lambda i: i.fault)),
+    (("EPOCH-001", "CACHE-002"), "no change of epoch", _no_op("epoch")),
+    (("EPOCH-002",), "requests retracted before an epoch changes", _set(eager_retract=True)),
+    (("CHUNK-005",), "no bad chunks", _no_op("bad_chunk")),
+    (("ISO-002",), "no malformed requests", _requests(lambda r: dataclasses.replace(r, malformed=""))),
+    (("PREP-001", "PREP-002"), "no bundles", _requests(lambda r: dataclasses.replace(r, bundle=False))),
+    (("IDENT-011",), "requests prepared one by one", _set(prepare_together=False)),
+    (("ITEM-003",), "one span for each item", _item(pieces=1)),
+    (("ITEM-001",), "spans listed in ascending order", _item(span_order="ascending")),
+    (("ITEM-004",), "items listed in the order of the prompt", _requests(lambda r: dataclasses.replace(r, listing=0))),
+    (("ITEM-004",), "items not interleaved", _requests(lambda r: dataclasses.replace(r, weave=False))),
+    (("ITEM-005",), "no videos", _without(lambda i: i.modality == "video")),
+    (("ENC-005",), "one frame in each video", _items(_one_frame)),
+    (("ITEM-008",), "a placeholder id for each modality", _tower(shared_placeholder=False)),
+    (("ITEM-009",), "no items without grids", _without(lambda i: i.grid is None and i.source != "precomputed")),
+    (("ITEM-010",), "contiguous payloads", _item(strides="contiguous")),
+    (("ITEM-011",), "no empty items", _without(lambda i: not sum(i.parts))),
+    (("ITEM-012", "ENC-008"), "no precomputed items", _without(lambda i: i.source == "precomputed")),
+    (("ITEM-013", "ENC-005"), "one tensor in each payload", _items(lambda i: dataclasses.replace(i, parts=(sum(i.parts),)))),
+    (("ENC-004",), "one dtype", _items(_one_dtype)),
+    (("ENC-010",), "no side levels", _tower(side_levels=0)),
+    (("ENC-011",), "no extras", _item(extras=())),
+    (("IDENT-008", "IDENT-009"), "no caller keys", _item(given=None)),
+    (("IDENT-003",), "no two items alike", _distinct),
+    (("MERGE-002",), "placeholder ids inside the vocabulary", _tower(placeholder_beyond_vocabulary=False)),
+    (("MOVE-001",), "a tower that does not move its input", _tower(moves_input=False)),
+]
+
+PLAIN = {WRONG_ROWS: "ITEM-001", REFUSED: "ISO-001"}
+
+
+def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -> list[tuple[str, str]]:
+    """(requirement, the simplification without which the verdict goes away), at least one."""
+    found = []
+    for requirements, name, simplify in SIMPLIFICATIONS:
+        simpler = simplify(scenario)
+        if simpler != scenario and not _shows(simpler, implementation, verdict):
+            found += [(requirement, name) for requirement in requirements]
+    return list(dict.fromkeys(found)) or [(PLAIN[verdict], "")]
+
+
+def circumstances(scenario: Scenario) -> set[str]:
+    """The requirements whose circumstance this scenario has, so that right rows are evidence for them."""
+    found = {PLAIN[WRONG_ROWS]}
+    for requirements, _, simplify in SIMPLIFICATIONS:
+        if simplify(scenario) != scenario:
+            found.update(requirements)
+    return found
+
+
+def _shows(scenario: Scenario, implementation: Implementation, verdict: str) -> bool:
+    trace = run(scenario, implementation)
+    return any(v.requirement == verdict for v in judge(trace, implementation.capabilities).violations)

@@ -1,0 +1,532 @@
+"""A small deterministic engine: prefix tree, chunk scheduler, retraction, abort, samples, weight updates, token embedding.
+
+It drives an implementation through a scenario and writes down what happened; ``judge.py`` decides what that means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from plumbline import closed_form
+from plumbline.build import bits_of, build_request
+from plumbline.exact import ExactTower, exact_spec
+from plumbline.feature import LocalFeature
+from plumbline.interface import (
+    Budgets,
+    Capability,
+    CapabilityMissing,
+    Chunk,
+    EpochChanged,
+    Failure,
+    Implementation,
+    Merged,
+    PlumblineError,
+    Prepared,
+    Request,
+    Rows,
+)
+from plumbline.malformed import FAULTS
+from plumbline.rig import Call, Rig, build_rig
+from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, RequestRecipe, Scenario
+
+
+@dataclass
+class Crash:
+    """An exception that is not part of the interface."""
+
+    phase: str
+    request_id: str
+    error: BaseException
+
+
+@dataclass
+class Submission:
+    """One request as it was given to prepare, and what came back."""
+
+    index: int
+    recipe: RequestRecipe
+    request: Request
+    broken: bool
+    result: Prepared | Failure | Crash | None = None
+    changed: str = ""
+    identified: int = 0
+
+
+@dataclass
+class Entry:
+    """One admitted (or waiting) request; several for one submission if it has copies."""
+
+    id: str
+    submission: Submission
+    prepared: Prepared
+    features: dict[int, tuple[LocalFeature, ...]] = field(default_factory=dict)
+    position: int = 0
+    state: str = "waiting"
+    admitted: bool = False
+    refused: CapabilityMissing | None = None
+    served_epoch: int | None = None
+    touched: set[int] = field(default_factory=set)
+    """Items whose positions some chunk reached, so that their payloads may be open."""
+    underway: set[int] = field(default_factory=set)
+    """Items of which this residency was served rows and has rows to come."""
+
+
+@dataclass
+class Scheduled:
+    """A chunk as scheduled. fault: "" or why it must fail. underway: the entry's underway items before the step."""
+
+    chunk: Chunk
+    entry: Entry | None
+    fault: str = ""
+    underway: frozenset[int] = frozenset()
+    served_epoch: int | None = None
+
+
+@dataclass
+class StepRecord:
+    number: int
+    epoch: int
+    scheduled: list[Scheduled]
+    results: list[Rows | Failure] = field(default_factory=list)
+    settled: list[Failure] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    moved_bytes: int = 0
+    cache_bytes: int = 0
+    merged: Merged | None = None
+    merge_notes: list[str] = field(default_factory=list)
+    opened_early: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Api:
+    """A call that must raise a typed error: what was expected and what came."""
+
+    kind: str
+    expected: str
+    got: BaseException | None
+
+
+@dataclass
+class Trace:
+    """What happened in a run."""
+
+    scenario: Scenario
+    cache_budget: int = 0
+    submissions: list[Submission] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
+    api: list[Api] = field(default_factory=list)
+    crashes: list[Crash] = field(default_factory=list)
+    stuck: bool = False
+    unreleased: list[str] = field(default_factory=list)
+    reach: set[str] = field(default_factory=set)
+
+
+class TokenEmbedding:
+    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range."""
+
+    def __init__(self, hidden: int, dtype: torch.dtype) -> None:
+        self.table = -(torch.arange(VOCABULARY) + 1).to(dtype)[:, None].expand(VOCABULARY, hidden).contiguous()
+        self.bad_ids: list[int] = []
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        bad = ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
+        if bad:
+            self.bad_ids += bad
+            return self.table[ids.clamp(0, VOCABULARY - 1)]
+        return self.table[ids]
+
+
+def budgets_of(scenario: Scenario) -> Budgets:
+    tower = scenario.tower
+    row = tower.hidden * (1 + tower.side_levels) * ITEMSIZE[tower.row_dtype]
+    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
+
+
+def run(scenario: Scenario, implementation: Implementation) -> Trace:
+    """Runs a scenario through a complete implementation. Raises nothing that the implementation did."""
+    spec = exact_spec(scenario.tower)
+    trace = Trace(scenario)
+    try:
+        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario))
+    except Exception as error:
+        trace.crashes.append(Crash("building the parts", "", error))
+        return trace
+    trace.cache_budget = rig.runtime.budgets.cache_bytes
+    _Run(scenario, rig, trace, implementation.capabilities).go()
+    return trace
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, claims: frozenset[Capability]) -> None:
+        self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, claims
+        self.tower = scenario.tower
+        self.tree: list[tuple[list[int], int]] = []
+        self.chunk_index = 0
+        self.embedding = TokenEmbedding(self.tower.hidden, rig.runtime.spec.dtype)
+
+    def go(self) -> None:
+        self._prepare()
+        self._queue()
+        tokens = sum(len(e.prepared.token_ids) for e in self.trace.entries)
+        last_op = max((op.step for op in self.scenario.ops), default=0)
+        limit = 8 + last_op + 3 * len(self.scenario.ops) + (2 + len(self.scenario.ops)) * tokens // min(self.scenario.chunks)
+        limit += 2 * len(self.trace.entries)
+        for number in range(limit):
+            for op in self.scenario.ops:
+                if op.step == number:
+                    self._operate(op)
+            self._admit()
+            scheduled = self._schedule(number)
+            if scheduled:
+                self._step(number, scheduled)
+            if self.trace.crashes:
+                return
+            if number >= last_op and all(e.state in ("done", "failed", "aborted") for e in self.trace.entries):
+                return
+        self.trace.stuck = True
+
+    # -- prepare
+
+    def _prepare(self) -> None:
+        for index, recipe in enumerate(self.scenario.requests):
+            request = build_request(self.tower, recipe)
+            broken = False
+            if recipe.malformed:
+                changed = FAULTS[recipe.malformed].apply(request, self.rig.runtime.spec)
+                broken, request = changed is not None, changed or request
+            self.trace.submissions.append(Submission(index, recipe, request, broken))
+        names = [s.request.request_id for s in self.trace.submissions]
+        together = self.scenario.prepare_together and len(set(names)) == len(names)
+        for group in [self.trace.submissions] if together else [[s] for s in self.trace.submissions]:
+            if group:
+                self._prepare_group(group)
+
+    def _prepare_group(self, group: list[Submission]) -> None:
+        before = [_snapshot(s.request) for s in group]
+        counted = self.rig.identify.items
+        try:
+            results = list(self.rig.prepare([s.request for s in group]))
+        except Exception as error:
+            for s in group:
+                s.result = Crash("prepare", s.request.request_id, error)
+            return
+        for k, s in enumerate(group):
+            s.result = results[k] if k < len(results) else None
+            s.identified = self.rig.identify.items - counted
+            s.changed = "" if _snapshot(s.request) == before[k] else "the request was changed"
+        if len(results) > len(group):
+            group[-1].result = None
+
+    def _queue(self) -> None:
+        for s in self.trace.submissions:
+            if isinstance(s.result, Prepared) and not s.broken:
+                for copy in range(s.recipe.copies):
+                    name = s.result.request_id + (f"#{copy}" if copy else "")
+                    entry = Entry(name, s, dataclasses.replace(s.result, request_id=name))
+                    if self.scenario.lazy:
+                        self._make_lazy(entry)
+                    self.trace.entries.append(entry)
+
+    def _make_lazy(self, entry: Entry) -> None:
+        items = []
+        fences = listed_recipes(entry.submission.recipe)
+        for index, item in enumerate(entry.prepared.items):
+            parts = item.payload if isinstance(item.payload, tuple) else (item.payload,)
+            fence = fences[index].fence if index < len(fences) else False
+            features = tuple(LocalFeature(p, fence) for p in parts if isinstance(p, Tensor))
+            entry.features[index] = features
+            payload = features if isinstance(item.payload, tuple) else features[0] if features else None
+            items.append(dataclasses.replace(item, payload=payload))
+        entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
+
+    # -- operations
+
+    def _operate(self, op: Op) -> None:
+        candidates = [e for e in self.trace.entries if e.submission.index == op.request % len(self.scenario.requests)]
+        if op.kind == "abort":
+            for e in candidates:
+                if e.state in ("waiting", "running"):
+                    self._finish(e, "aborted")
+        elif op.kind == "retract":
+            for e in candidates:
+                if e.state == "running":
+                    self._retract(e)
+        elif op.kind == "epoch":
+            self._set_epoch(op.request % 3)
+        elif op.kind == "admit_twice":
+            for e in self.trace.entries:
+                if e.admitted:
+                    self._expect("admit_twice", "DuplicateRequest", lambda e=e: self.rig.embed.admit(e.prepared))  # type: ignore[misc]
+                    break
+        elif op.kind == "unknown":
+            gone = [e.id for e in self.trace.entries if e.state in ("done", "aborted", "failed")]
+            free = [i for i in gone if not any(e.id == i and e.admitted for e in self.trace.entries)]
+            name = free[-1] if free else "nobody"
+            self._expect("retract_unknown", "UnknownRequest", lambda: self.rig.embed.retract(name))
+            self._expect("finish_unknown", "UnknownRequest", lambda: self.rig.embed.finish(name))
+
+    def _expect(self, kind: str, expected: str, call: Callable[[], None]) -> None:
+        got: BaseException | None = None
+        try:
+            call()
+        except Exception as error:
+            got = error
+        self.trace.api.append(Api(kind, expected, got))
+
+    def _guard(self, phase: str, request_id: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.trace.crashes.append(Crash(phase, request_id, error))
+
+    def _set_epoch(self, epoch: int) -> None:
+        before = self.rig.tower.epoch
+        changed = epoch != before
+        self.rig.tower.tower.epoch = epoch
+        try:
+            self.rig.embed.set_epoch(epoch)
+        except CapabilityMissing as missing:
+            if Capability.EPOCHS in self.claims:
+                self.trace.crashes.append(Crash("set_epoch", "", missing))
+            self.rig.tower.tower.epoch = before
+            return
+        except Exception as error:
+            self.trace.crashes.append(Crash("set_epoch", "", error))
+        if changed:
+            self.tree.clear()
+            self.trace.reach.add("epoch change")
+            for e in self.trace.entries:
+                if e.state == "running":
+                    if e.underway:
+                        self.trace.reach.add("epoch change inside an item")
+                    if self.scenario.eager_retract:
+                        self._retract(e)
+
+    def _retract(self, e: Entry) -> None:
+        if e.underway:
+            self.trace.reach.add("retract inside an item")
+        if e.position:
+            self.trace.reach.add("retract after a chunk")
+        self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
+        e.state, e.position, e.served_epoch = "waiting", 0, None
+        e.underway.clear()
+
+    def _finish(self, e: Entry, state: str) -> None:
+        if e.admitted:
+            if state == "aborted":
+                self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
+            self._guard("finish", e.id, lambda: self.rig.embed.finish(e.id))
+            for index, features in e.features.items():
+                if not all(f.released for f in features):
+                    self.trace.unreleased.append(f"request {e.id}, item {index}")
+        e.state, e.admitted = state, False
+
+    # -- scheduling
+
+    def _admit(self) -> None:
+        running = [e for e in self.trace.entries if e.state == "running"]
+        for e in self.trace.entries:
+            if len(running) >= self.scenario.running:
+                return
+            if e.state != "waiting" or any(o.id == e.id and o.admitted and o is not e for o in self.trace.entries):
+                continue
+            if not e.admitted:
+                try:
+                    self.rig.embed.admit(e.prepared)
+                except CapabilityMissing as missing:
+                    e.state, e.refused = "failed", missing
+                    continue
+                except Exception as error:
+                    self.trace.crashes.append(Crash("admit", e.id, error))
+                e.admitted = True
+            e.state = "running"
+            e.position = self._prefix_hit(e)
+            running.append(e)
+
+    def _prefix_hit(self, e: Entry) -> int:
+        """Positions whose keys equal those of something that was computed before; at least one is always left."""
+        keys = e.prepared.prefix_keys.tolist()
+        best = 0
+        if self.scenario.prefix_cache:
+            for other, length in self.tree:
+                hit = 0
+                while hit < min(length, len(keys) - 1) and other[hit] == keys[hit]:
+                    hit += 1
+                best = max(best, hit)
+        if best:
+            self.trace.reach.add("prefix hit")
+            owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
+            if owner[best] is not None and owner[best - 1] is not None and owner[best][0] == owner[best - 1][0]:  # type: ignore[index]
+                self.trace.reach.add("prefix hit inside an item")
+        return best
+
+    def _schedule(self, number: int) -> list[Scheduled]:
+        scheduled = []
+        for e in self.trace.entries:
+            if e.state == "running":
+                size = self.scenario.chunks[self.chunk_index % len(self.scenario.chunks)]
+                self.chunk_index += 1
+                hi = min(e.position + size, len(e.prepared.token_ids))
+                scheduled.append(self._chunk(e, e.position, hi))
+        for op in self.scenario.ops:
+            if op.step == number and op.kind == "bad_chunk" and scheduled:
+                self._spoil(scheduled, op.request)
+        return scheduled
+
+    def _chunk(self, e: Entry, lo: int, hi: int, fault: str = "") -> Scheduled:
+        return Scheduled(Chunk(e.id, lo, hi), e, fault, frozenset(e.underway), e.served_epoch)
+
+    def _spoil(self, scheduled: list[Scheduled], variant: int) -> None:
+        """Puts one chunk into the step that must fail alone."""
+        victim = scheduled[variant // 5 % len(scheduled)]
+        e = victim.entry
+        if e is None or victim.fault:
+            return
+        n, at = len(e.prepared.token_ids), scheduled.index(victim)
+        if variant % 5 == 0:
+            scheduled.append(Scheduled(victim.chunk, None, "BadChunk"))
+        elif variant % 5 == 1:
+            scheduled.insert(at, Scheduled(Chunk("nobody", 0, 1), None, "UnknownRequest"))
+        elif variant % 5 == 2:
+            scheduled[at] = self._chunk(e, e.position, n + 1, "BadChunk")
+        elif variant % 5 == 3:
+            scheduled[at] = self._chunk(e, e.position, e.position, "BadChunk")
+        else:
+            scheduled[at] = self._chunk(e, -1, e.position + 1, "BadChunk")
+
+    # -- one step
+
+    def _step(self, number: int, scheduled: list[Scheduled]) -> None:
+        record = StepRecord(number, self.rig.tower.epoch, scheduled)
+        self.trace.steps.append(record)
+        first_call, moved = len(self.rig.tower.calls), self.rig.port.moved_bytes
+        self._touch(scheduled)
+        try:
+            step = self.rig.embed.step([s.chunk for s in scheduled])
+            record.results = [_copy(r) for r in step.results]
+            self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
+            record.settled = list(step.settle())
+        except Exception as error:
+            self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
+        record.calls = self.rig.tower.calls[first_call:]
+        record.moved_bytes = self.rig.port.moved_bytes - moved
+        record.cache_bytes = self.rig.cache.nbytes if self.rig.cache else 0
+        for e in self.trace.entries:
+            for index, features in e.features.items():
+                if index not in e.touched and any("open" in f.events for f in features):
+                    record.opened_early.append(f"request {e.id}, item {index}")
+        if not self.trace.crashes:
+            self._advance(record)
+
+    def _touch(self, scheduled: list[Scheduled]) -> None:
+        for s in scheduled:
+            if s.entry is not None and not s.fault:
+                s.entry.touched |= items_of(self.tower, s)
+
+    def _merge(self, record: StepRecord, results: list[Rows | Failure], out: bool) -> None:
+        rows = [r for r in results if isinstance(r, Rows)]
+        entries = {s.entry.id: s.entry for s in record.scheduled if s.entry}
+        rows = [r for r in rows if r.request_id in entries and 0 <= r.lo < r.hi]
+        if not rows:
+            return
+        ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
+        spec = self.rig.runtime.spec
+        buffer = torch.full((len(ids), spec.hidden_size), float("nan"), dtype=spec.dtype) if out else None
+        before = ids.clone(), [_copy(r) for r in rows]
+        self.embedding.bad_ids.clear()
+        merged = self.rig.merge(rows, ids, self.embedding, buffer)
+        if self.embedding.bad_ids:
+            record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
+        if not torch.equal(before[0], ids) or any(not _same(a, b) for a, b in zip(before[1], rows, strict=True)):
+            record.merge_notes.append("MERGE-003 merging changed its input")
+        if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
+            record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
+        record.merged = Merged(merged.embeds.clone(), merged.mask.clone(), tuple(s.clone() for s in merged.side))
+
+    def _advance(self, record: StepRecord) -> None:
+        lost = {f.request_id: f for f in record.settled}
+        for k, s in enumerate(record.scheduled):
+            e = s.entry
+            if e is None or s.fault or e.state != "running":
+                continue
+            result = record.results[k] if k < len(record.results) else None
+            if isinstance(result, Rows) and e.id not in lost:
+                self._served(e, s)
+                continue
+            error: PlumblineError | None = result.error if isinstance(result, Failure) else None
+            if isinstance(error, EpochChanged):
+                self.trace.reach.add("epoch changed under a request")
+                self._retract(e)
+            else:
+                self._finish(e, "failed")
+
+    def _served(self, e: Entry, s: Scheduled) -> None:
+        e.position, e.served_epoch = s.chunk.hi, self.rig.tower.epoch
+        owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
+        coming = {at[0] for at in owner[s.chunk.hi :] if at}
+        e.underway = (e.underway | items_of(self.tower, s, listed_order=False)) & coming
+        if e.underway:
+            self.trace.reach.add("cut inside an item")
+        self.tree.append((e.prepared.prefix_keys.tolist(), s.chunk.hi))
+        if e.position == len(e.prepared.token_ids):
+            self._finish(e, "done")
+
+
+def listed_recipes(recipe: RequestRecipe) -> list[object]:
+    from plumbline.build import listed
+
+    return [recipe.items[i] for i in listed(recipe)]
+
+
+def items_of(tower: object, s: Scheduled, listed_order: bool = True) -> set[int]:
+    """Items with a position in the chunk: as the request lists them (as prepared), or as the recipe does."""
+    from plumbline.build import listed
+
+    assert s.entry
+    recipe = s.entry.submission.recipe
+    owner = closed_form.lay_out(tower, recipe).owner  # type: ignore[arg-type]
+    found = {at[0] for at in owner[max(s.chunk.lo, 0) : s.chunk.hi] if at}
+    return {k for k, i in enumerate(listed(recipe)) if i in found} if listed_order else found
+
+
+def _copy(result: Rows | Failure) -> Rows | Failure:
+    if not isinstance(result, Rows):
+        return result
+    side = tuple(s.clone() for s in result.side)
+    return dataclasses.replace(result, positions=result.positions.clone(), rows=result.rows.clone(), side=side)
+
+
+def _same(a: Rows | Failure, b: Rows) -> bool:
+    if not isinstance(a, Rows):
+        return False
+    pairs = [(a.rows, b.rows), (a.positions, b.positions), *zip(a.side, b.side, strict=True)]
+    return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
+
+
+def _snapshot(request: Request) -> object:
+    """Everything that a part could change in a request, comparable."""
+
+    def freeze(value: object) -> object:
+        if isinstance(value, Tensor):
+            if value.layout is not torch.strided or value.device.type != "cpu" or value.requires_grad or value.is_complex():
+                return id(value)
+            raw = value.contiguous().view(torch.uint8).numpy().tobytes() if value.numel() and value.dim() else repr(value)
+            return value.dtype, value.shape, value.stride(), raw
+        if isinstance(value, tuple):
+            return tuple(freeze(v) for v in value)
+        return repr(value) if not isinstance(value, dict) else tuple((k, freeze(v.value)) for k, v in value.items())
+
+    return (
+        request.request_id,
+        freeze(request.token_ids),
+        tuple(
+            (i.modality, i.source, freeze(i.payload), freeze(i.spans), freeze(i.grid_thw), freeze(dict(i.extras)), i.given)
+            for i in request.items
+        ),
+    )

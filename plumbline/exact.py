@@ -1,0 +1,147 @@
+"""The exact tower: integer arithmetic that shows which bytes, in which order, shape and company, made each row.
+
+A row is a 64-bit mix spread over lanes below 256, so that float32 and bfloat16 hold it exactly. It depends on the row's
+own patches, on the order of all patches of its attention segment, and on everything else that may affect a row; never on
+the item's index in the call or on the request. ``closed_form.py`` computes the same in plain integers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from plumbline.closed_form import extra_numbers, head_code, text_code
+from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, TowerSpec
+from plumbline.scenario import VOCABULARY, TowerRecipe, mix
+
+FAULT = "fault"
+"""Name of the extra on which the tower raises."""
+
+_VIEWS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _weights(first: int, count: int) -> Tensor:
+    return torch.tensor([_signed(mix(k + first) | 1) for k in range(count)], dtype=torch.int64)
+
+
+_ELEMENTS, _PATCHES, _MERGED = _weights(1, 256), _weights(77, 4096), _weights(9, 64)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """splitmix64's finaliser on int64, with logical shifts."""
+    z = (z ^ (z >> 30 & (1 << 34) - 1)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> 27 & (1 << 37) - 1)) * _signed(0x94D049BB133111EB)
+    return z ^ (z >> 31 & (1 << 33) - 1)
+
+
+class TowerFault(RuntimeError):
+    """What the exact tower raises on a faulty item."""
+
+
+class ExactTower:
+    """Rows as bytes of a mix. Raises ValueError where a call contradicts itself, TowerFault on a faulty item."""
+
+    def __init__(self, recipe: TowerRecipe, spec: TowerSpec, epoch: int = 0) -> None:
+        self.recipe, self.spec, self.epoch = recipe, spec, epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        if any(FAULT in item.extras for item in packed.items):
+            raise TowerFault("the exact tower was given a faulty item")
+        patches = self._patches(packed.patches)
+        segments = self._segments(patches, packed.cu_seqlens)
+        levels: list[list[Tensor]] = [[] for _ in range(1 + self.spec.side_levels)]
+        at = 0
+        for item in packed.items:
+            count = sum(item.parts)
+            for level, out in enumerate(levels):
+                out.append(self._rows(item, packed.patches, patches[at : at + count], segments[at : at + count], level))
+            at += count
+        if at != len(patches):
+            raise ValueError(f"{len(patches)} patches for items of {at}")
+        rows = [torch.cat(out) if out else self._empty() for out in levels]
+        return Encoded(rows[0], tuple(rows[1:]))
+
+    def _empty(self) -> Tensor:
+        return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)
+
+    @staticmethod
+    def _patches(patches: Tensor) -> Tensor:
+        """[P] int64: a sum over the elements' bit patterns, each with its own odd weight."""
+        size = patches.element_size()
+        bits = patches.reshape(len(patches), math.prod(patches.shape[1:])).contiguous().view(_VIEWS[size])
+        wide = bits.to(torch.int64)
+        if size < 8:
+            wide &= (1 << 8 * size) - 1
+        return ((wide + 1) * _ELEMENTS[: wide.shape[1]]).sum(1)
+
+    @staticmethod
+    def _segments(patches: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """[P] int64: for each patch, the order-sensitive sum over its attention segment."""
+        bounds = cu_seqlens.tolist()
+        if bounds[0] != 0 or bounds[-1] != len(patches) or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+            raise ValueError(f"cu_seqlens {bounds} do not partition {len(patches)} patches")
+        out = torch.empty_like(patches)
+        for lo, hi in zip(bounds, bounds[1:], strict=False):
+            out[lo:hi] = (patches[lo:hi] * _PATCHES[: hi - lo]).sum()
+        return out
+
+    def _rows(self, item: PackedItem, seen: Tensor, patches: Tensor, segments: Tensor, level: int) -> Tensor:
+        layout = self.spec.layouts[item.modality]
+        head = self._head(item, seen, level)
+        if layout.has_grid:
+            merged = layout.merge**2
+            own = (patches.view(-1, merged) * _MERGED[:merged]).sum(1)
+            segment = segments[::merged]
+        else:
+            own = patches.repeat_interleave(layout.rows_per_tile)
+            own = own * _MERGED[0]
+            segment = segments.repeat_interleave(layout.rows_per_tile)
+        index = torch.arange(len(own), dtype=torch.int64)
+        own = _mix(own + index * _signed(0xA24BAED4963EE407))
+        blocks = torch.arange(self.spec.hidden_size // 8, dtype=torch.int64)
+        words = _mix(_signed(head) ^ own[:, None] ^ _mix(segment[:, None] + blocks * 31 + 7))
+        return words.contiguous().view(torch.uint8).to(self.spec.dtype)
+
+    def _head(self, item: PackedItem, seen: Tensor, level: int) -> int:
+        numbers = [text_code(item.modality.value), text_code(str(seen.dtype).removeprefix("torch."))]
+        numbers += [seen.dim() - 1, *seen.shape[1:]]
+        numbers += [1, *item.grid_thw] if item.grid_thw else [0]
+        numbers += [len(item.extras)]
+        for name, value in sorted(item.extras.items()):
+            plain = tuple(value.tolist()) if isinstance(value, Tensor) else value
+            numbers += [text_code(name), *extra_numbers(plain)]
+        return head_code([*numbers, self.epoch, level])
+
+
+def exact_spec(recipe: TowerRecipe) -> TowerSpec:
+    """The specification that implementations see of an exact tower."""
+    from plumbline.closed_form import has_grid, placeholder_id
+
+    layouts = {}
+    for modality in Modality:
+        grid = has_grid(recipe, modality.value)
+        layouts[modality] = Layout(
+            placeholder_id=placeholder_id(recipe, modality.value),
+            patch_shape=recipe.patch_shape,
+            has_grid=grid,
+            merge=recipe.merge if grid else 1,
+            rows_per_tile=1 if grid else recipe.rows_per_tile,
+        )
+    return TowerSpec(
+        name="exact",
+        hidden_size=recipe.hidden,
+        side_levels=recipe.side_levels,
+        vocab_size=VOCABULARY,
+        dtype=getattr(torch, recipe.row_dtype),
+        payload_dtypes=frozenset(
+            {torch.float32, torch.int32, torch.bfloat16, torch.float16, torch.int16, torch.float64, torch.uint8}
+        ),
+        layouts=layouts,
+        moves_input=recipe.moves_input,
+    )

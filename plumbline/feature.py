@@ -1,0 +1,54 @@
+"""A lazy payload inside one process: what transport will deliver, with a log, poison after release, and fencing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plumbline.interface import LeaseLost, PayloadMissing, TensorMeta
+
+POISON = 0xA5
+
+
+class LocalFeature:
+    """Implements ``plumbline.interface.Feature`` over a private copy. A fenced one reads as garbage, and check() raises.
+
+    events: "open", "release" and "open after release", in order.
+    """
+
+    def __init__(self, payload: Tensor, fence: bool = False) -> None:
+        self._buffer = torch.empty_strided(payload.shape, payload.stride(), dtype=payload.dtype)
+        self._buffer.copy_(payload)
+        size = payload.numel() * payload.element_size()
+        self.meta = TensorMeta(tuple(payload.shape), payload.dtype, size, payload.device)
+        self.fence = fence
+        self.events: list[str] = []
+
+    @property
+    def released(self) -> bool:
+        return "release" in self.events
+
+    def ready(self) -> bool:
+        return not self.released
+
+    def open(self, device: torch.device) -> Tensor:
+        if self.released:
+            self.events.append("open after release")
+            raise PayloadMissing("the payload was released", hint="open it before release")
+        self.events.append("open")
+        if self.fence:
+            self._poison()
+        return self._buffer.to(device)
+
+    def release(self) -> None:
+        if not self.released:
+            self.events.append("release")
+            self._poison()
+
+    def check(self) -> None:
+        if self.fence and "open" in self.events:
+            raise LeaseLost("the payload was fenced off while it was read", hint="send the request again")
+
+    def _poison(self) -> None:
+        if self._buffer.numel():
+            self._buffer.untyped_storage().fill_(POISON)

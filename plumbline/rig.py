@@ -1,0 +1,136 @@
+"""Builds an implementation's parts for one run, around the harness's own tower, port and identify counter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plumbline.interface import (
+    Budgets,
+    Cache,
+    Embed,
+    Encoded,
+    Encoder,
+    Identify,
+    Identity,
+    Implementation,
+    Item,
+    Merge,
+    Packed,
+    PlumblineError,
+    Prepare,
+    Runtime,
+    Tower,
+    TowerSpec,
+)
+
+Fingerprint = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tower call: patches in it, a fingerprint of each item's content, and whether it raised."""
+
+    patches: int
+    items: tuple[Fingerprint, ...]
+    epoch: int
+    failed: bool
+
+
+class RecordingTower:
+    """Any tower, with a record of its calls."""
+
+    def __init__(self, tower: Tower) -> None:
+        self.tower, self.spec = tower, tower.spec
+        self.calls: list[Call] = []
+
+    @property
+    def epoch(self) -> int:
+        return self.tower.epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        failed = True
+        try:
+            encoded = self.tower(packed)
+            failed = False
+        finally:
+            self.calls.append(Call(len(packed.patches), self._fingerprints(packed), self.epoch, failed))
+        return encoded
+
+    @staticmethod
+    def _fingerprints(packed: Packed) -> tuple[Fingerprint, ...]:
+        fingerprints, at = [], 0
+        for item in packed.items:
+            count = sum(item.parts)
+            patches = packed.patches[at : at + count]
+            at += count
+            extras = tuple((k, str(v.tolist()) if isinstance(v, Tensor) else repr(v)) for k, v in sorted(item.extras.items()))
+            data = patches.contiguous().view(torch.uint8).numpy().tobytes() if patches.numel() else b""
+            fingerprints.append((item.modality.value, item.grid_thw, item.parts, str(patches.dtype), extras, data))
+        return tuple(fingerprints)
+
+
+class RecordingPort:
+    """A port of the CPU under another name, so that nothing can believe its payload is there already."""
+
+    device = torch.device("cpu", 0)
+
+    def __init__(self) -> None:
+        self.moved_bytes = 0
+
+    def move(self, tensor: Tensor) -> Tensor:
+        self.moved_bytes += tensor.numel() * tensor.element_size()
+        return tensor
+
+
+class CountingIdentify:
+    """The implementation's identify, with a count of the items that it was given."""
+
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
+        self.items = 0
+
+    def __call__(self, items: Sequence[Item]) -> list[Identity | PlumblineError]:
+        self.items += len(items)
+        return self._identify(items)
+
+
+@dataclass
+class Rig:
+    """Everything that one run drives."""
+
+    runtime: Runtime
+    tower: RecordingTower
+    port: RecordingPort
+    identify: CountingIdentify
+    prepare: Prepare
+    encoder: Encoder
+    cache: Cache | None
+    embed: Embed
+    merge: Merge
+
+
+def build_rig(implementation: Implementation, tower: Tower, spec: TowerSpec, budgets: Budgets) -> Rig:
+    """All parts of a complete implementation. Whatever a factory raises passes through."""
+    port = RecordingPort()
+    runtime = Runtime(spec, port, budgets)
+    recording = RecordingTower(tower)
+    assert implementation.identify and implementation.prepare and implementation.encoder
+    assert implementation.embed and implementation.merge
+    identify = CountingIdentify(implementation.identify(runtime))
+    encoder = implementation.encoder(runtime, recording)
+    cache = implementation.cache(runtime) if implementation.cache else None
+    return Rig(
+        runtime=runtime,
+        tower=recording,
+        port=port,
+        identify=identify,
+        prepare=implementation.prepare(runtime, identify),
+        encoder=encoder,
+        cache=cache,
+        embed=implementation.embed(runtime, encoder, cache),
+        merge=implementation.merge(runtime),
+    )

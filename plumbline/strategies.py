@@ -1,0 +1,268 @@
+"""How Hypothesis draws scenarios: small items of every kind, and above all near-duplicates of items drawn before.
+
+Equal duplicates hide swaps and independent items hide collisions, so most items are an earlier one with a single change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from plumbline import closed_form
+from plumbline.interface import Capability as Cap
+from plumbline.malformed import FAULTS
+from plumbline.scenario import (
+    EDITS,
+    ITEM_PATCHES,
+    Content,
+    ExtraRecipe,
+    GivenRecipe,
+    ItemRecipe,
+    Op,
+    RequestRecipe,
+    Scenario,
+    TowerRecipe,
+    mix,
+)
+
+T = TypeVar("T")
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+_CHANCE = {n: st.sampled_from([False] * (n - 1) + [True]) for n in (2, 3, 4, 6, 8, 12)}
+_TOWERS = [
+    TowerRecipe(),
+    TowerRecipe(merge=2),
+    TowerRecipe(side_levels=1),
+    TowerRecipe(image="tiles"),
+    TowerRecipe(merge=2, side_levels=2, row_dtype="bfloat16"),
+    TowerRecipe(image="tiles", rows_per_tile=2, patch_shape=(2, 2)),
+    TowerRecipe(patch_shape=(2, 2), row_dtype="bfloat16", placeholder_beyond_vocabulary=True),
+    TowerRecipe(hidden=16, shared_placeholder=True, patch_shape=(8,)),
+    TowerRecipe(patch_shape=(8,), merge=1),
+    TowerRecipe(merge=2, placeholder_beyond_vocabulary=True, moves_input=True),
+    TowerRecipe(image="tiles", rows_per_tile=3, side_levels=1, moves_input=True, shared_placeholder=True),
+    TowerRecipe(hidden=16, side_levels=1, patch_shape=(4, 2), merge=2),
+]
+_CHUNKS = [(64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
+_GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]
+_SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (1, 4), (4, 1), (2, 4)]
+_PARTS = [(1,), (2,), (3,), (1, 2), (2, 1), (2, 3), (3, 2), (1, 1, 1), (4,), (5,), (0,), (0, 2)]
+_DTYPES = ["float32", "float32", "bfloat16", "int32", "float16", "int16", "float64", "uint8"]
+_TWINS = {"float32": "int32", "int32": "float32", "bfloat16": "float16", "float16": "int16", "int16": "bfloat16"}
+_EXTRAS = [
+    (ExtraRecipe("fps", 1),),
+    (ExtraRecipe("fps", 2),),
+    (ExtraRecipe("fps", 1.0),),
+    (ExtraRecipe("fps", "1"),),
+    (ExtraRecipe("fps", (1,)),),
+    (ExtraRecipe("fps", 1, False),),
+    (ExtraRecipe("fps", 2, False),),
+    (ExtraRecipe("crop", (1, 2)), ExtraRecipe("fps", 0.5)),
+    (ExtraRecipe("crop", (1, 2)), ExtraRecipe("note", "x", False)),
+]
+_KEYS = [
+    ("t", "a"),
+    ("t", "b"),
+    ("u", "a"),
+    ("t0", "a"),
+    ("t", "0a"),
+    ("t", "ab" + "0" * 62),
+    ("t", "cd" + "0" * 62),
+    ("t", "0" * 62 + "ab"),
+    ("t", "0" * 14 + "ab"),
+]
+
+
+def _pick(values: Sequence[T]) -> st.SearchStrategy[T]:
+    return st.sampled_from(values)
+
+
+@st.composite
+def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
+    """Scenarios that need nothing beyond ``claims``. largest: requests at most."""
+    tower = draw(_pick([t for t in _TOWERS if _tower_needs(t) <= claims]))
+    lazy = Cap.LAZY in claims and draw(_CHANCE[3])
+    pool: list[ItemRecipe] = []
+    requests = [_request(draw, tower, claims, pool, k, lazy) for k in range(draw(st.integers(1, largest)))]
+    return Scenario(
+        tower=tower,
+        requests=tuple(requests),
+        chunks=draw(_pick(_CHUNKS)),
+        running=draw(_pick([4, 1, 2, 3])),
+        cache_rows=draw(_pick([1000, 64, 16, 8, 4, 1, 0])),
+        patches_per_call=draw(_pick([1000, 64, 16, 8, 4, 1])),
+        prefix_cache=draw(_CHANCE[2]),
+        lazy=lazy,
+        prepare_together=draw(_CHANCE[2]),
+        eager_retract=not draw(_CHANCE[3]),
+        ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 0, 1, 1, 2, 4])))),
+    )
+
+
+def _tower_needs(tower: TowerRecipe) -> set[Cap]:
+    needs = {Cap.SIDE_ROWS} if tower.side_levels else set()
+    return needs | ({Cap.TILES} if tower.image == "tiles" else set())
+
+
+def _op(draw: Draw, claims: frozenset[Cap]) -> Op:
+    kinds = ["retract", "abort", "bad_chunk", "admit_twice", "unknown"]
+    if Cap.EPOCHS in claims:
+        kinds += ["epoch", "epoch"]
+    return Op(draw(st.integers(0, 8)), draw(_pick(kinds)), draw(st.integers(0, 14)))
+
+
+def _request(
+    draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe], index: int, lazy: bool
+) -> RequestRecipe:
+    items = []
+    for _ in range(draw(_pick([1, 1, 2, 2, 3, 0]))):
+        item = _item(draw, tower, claims) if not pool or draw(_CHANCE[3]) else _variant(draw, tower, claims, pool)
+        pool.append(item)
+        if lazy and draw(_CHANCE[12]):
+            item = dataclasses.replace(item, fence=True)
+        items.append(item)
+    reuse = index > 0 and draw(_CHANCE[8])
+    return RequestRecipe(
+        name="r0" if reuse else f"r{index}",
+        items=tuple(items),
+        gaps=draw(_pick(_GAPS)),
+        text=draw(_pick([0, 0, 1])),
+        listing=draw(_pick([0, 0, 1, 2])) if len(items) > 1 else 0,
+        weave=len(items) > 1 and draw(_CHANCE[4]),
+        bundle=len(items) > 1 and draw(_CHANCE[2]),
+        malformed=draw(_pick(_faults(claims))) if draw(_CHANCE[6]) else "",
+        copies=1 if reuse else draw(_pick([1, 1, 1, 2])),
+    )
+
+
+def _faults(claims: frozenset[Cap]) -> list[str]:
+    return [n for n, f in FAULTS.items() if Cap.EXTRAS in claims or f.requirement != "PREP-015"]
+
+
+def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
+    kinds = ["image"] * 4
+    kinds += ["video"] * 2 if Cap.VIDEO in claims else []
+    kinds += ["audio"] if Cap.TILES in claims else []
+    kinds += ["precomputed"] * 2 if Cap.PRECOMPUTED in claims else []
+    kind = draw(_pick(kinds))
+    modality = "image" if kind == "precomputed" else kind
+    grid, parts = _shape(draw, tower, modality)
+    item = ItemRecipe(
+        modality=modality,
+        grid=grid,
+        parts=parts,
+        dtype=draw(_pick(_DTYPES)),
+        content=Content(draw(st.integers(0, 3)), "zeros" if draw(_CHANCE[8]) else "none"),
+    )
+    if kind == "precomputed":
+        item = _as_rows(item, tower, with_grid=draw(_CHANCE[2]))
+    item = _dress(draw, item, claims)
+    return dataclasses.replace(item, fault=True) if draw(_CHANCE[12]) and kind != "precomputed" else item
+
+
+def _shape(draw: Draw, tower: TowerRecipe, modality: str) -> tuple[tuple[int, int, int] | None, tuple[int, ...]]:
+    if not closed_form.has_grid(tower, modality):
+        return None, draw(_pick(_PARTS))
+    h, w = draw(_pick(_SIZES))
+    t = draw(_pick([2, 1, 3])) if modality == "video" else 1
+    grid = (t, h * tower.merge, w * tower.merge)
+    return grid, (t * grid[1] * grid[2],)
+
+
+def _as_rows(item: ItemRecipe, tower: TowerRecipe, with_grid: bool) -> ItemRecipe:
+    """The item's shape as precomputed rows: one row where the tower would give one."""
+    count = closed_form.row_count(tower, item)
+    grid = item.grid if with_grid else None
+    return dataclasses.replace(item, source="precomputed", grid=grid, parts=(count,), dtype=tower.row_dtype, fault=False)
+
+
+def _dress(draw: Draw, item: ItemRecipe, claims: frozenset[Cap]) -> ItemRecipe:
+    changes: dict[str, Any] = {}
+    if Cap.SEVERAL_SPANS in claims and draw(_CHANCE[3]):
+        changes["pieces"] = draw(_pick([2, 3]))
+        changes["span_order"] = draw(_pick(["ascending", "ascending", "reversed", "rotated"]))
+    if draw(_CHANCE[3]):
+        changes["strides"] = draw(_pick(["columns", "gaps", "offset", "odd"]))
+    if Cap.EXTRAS in claims and draw(_CHANCE[4]):
+        changes["extras"] = draw(_pick(_EXTRAS))
+    if Cap.CALLER_KEYS in claims and draw(_CHANCE[6]):
+        return _given(dataclasses.replace(item, **changes), *draw(_pick(_KEYS)), trusted=draw(_CHANCE[2]))
+    return dataclasses.replace(item, **changes)
+
+
+def _given(item: ItemRecipe, tenant: str, key: str, trusted: bool) -> ItemRecipe:
+    """A trusted key stands for one content, so it decides the seed."""
+    content = Content(4 + closed_form.text_code(tenant + "/" + key) % 1000) if trusted else item.content
+    return dataclasses.replace(item, given=GivenRecipe(tenant, key, trusted), content=content)
+
+
+def _variant(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe]) -> ItemRecipe:
+    """An earlier item again, or with one change."""
+    item = draw(_pick(pool))
+    changed = draw(_pick(_VARIANTS))(draw, tower, claims, item)
+    return changed if sum(changed.parts) <= ITEM_PATCHES else item
+
+
+def _same(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    return item
+
+
+def _edited(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    if item.given and item.given.trusted:
+        return item
+    content = dataclasses.replace(item.content, edit=draw(_pick(EDITS)), at=draw(st.integers(0, 7)))
+    return dataclasses.replace(item, content=content)
+
+
+def _retyped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    if item.source == "precomputed":
+        return item
+    return dataclasses.replace(item, dtype=_TWINS.get(item.dtype, item.dtype))
+
+
+def _reshaped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """Same bytes: transposed grid, frames against height, another division of the tiles."""
+    if item.grid:
+        t, h, w = item.grid
+        options = [(t, w, h)]
+        if item.modality == "video":
+            options += [(1, t * h, w), (h // tower.merge, tower.merge, t * w)] if item.source == "pixels" else [(1, t * h, w)]
+        grid = draw(_pick(options))
+        fits = grid[0] * grid[1] * grid[2] == t * h * w and not (grid[1] % tower.merge or grid[2] % tower.merge)
+        return dataclasses.replace(item, grid=grid) if fits else item
+    total = sum(item.parts)
+    if item.source == "precomputed" or Cap.TILES not in claims:
+        return item
+    options = [(total,)] + [(k, total - k) for k in range(1, total)]
+    return dataclasses.replace(item, parts=draw(_pick(options)))
+
+
+def _remodelled(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """Same payload as another modality or from another source."""
+    if item.modality == "image" and item.grid and Cap.VIDEO in claims and draw(_CHANCE[2]):
+        return dataclasses.replace(item, modality="video")
+    if item.source == "precomputed":
+        return item
+    if item.given is None and Cap.PRECOMPUTED in claims and item.dtype == tower.row_dtype and draw(_CHANCE[2]):
+        return _as_rows(item, tower, with_grid=True)
+    return dataclasses.replace(item, source="preprocessed" if item.source == "pixels" else "pixels")
+
+
+def _redressed(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    bare = dataclasses.replace(item, pieces=1, span_order="ascending", strides="contiguous")
+    if draw(_CHANCE[2]):
+        bare = dataclasses.replace(bare, extras=())
+    return _dress(draw, bare, claims)
+
+
+def _recontent(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """Same shape and clothes, other content."""
+    if item.given and item.given.trusted:
+        return item
+    return dataclasses.replace(item, content=Content(mix(item.content.seed) % 100))
+
+
+_VARIANTS = [_same, _edited, _edited, _retyped, _reshaped, _remodelled, _redressed, _recontent]

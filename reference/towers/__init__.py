@@ -1,0 +1,1 @@
+"""Plain vision towers: the arithmetic, written to be read."""
