@@ -81,8 +81,9 @@ def rows(tower: TowerRecipe, item: ItemRecipe, epoch: int) -> tuple[tuple[Row, .
     return _encoded(tower, item.modality, item.grid, item.parts, item.dtype, item.content, _affecting(item), epoch)
 
 
-def _affecting(item: ItemRecipe) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted((e.name, e.value) for e in item.extras if e.affects_rows))
+def _affecting(item: ItemRecipe) -> tuple[tuple[str, str, object], ...]:
+    """Names, types and values: for Python 1 and 1.0 are equal, for a tower they are not."""
+    return tuple(sorted((e.name, type(e.value).__name__, e.value) for e in item.extras if e.affects_rows))
 
 
 @lru_cache(maxsize=2048)
@@ -93,7 +94,7 @@ def _encoded(
     parts: tuple[int, ...],
     dtype: str,
     content: object,
-    extras: tuple[tuple[str, object], ...],
+    extras: tuple[tuple[str, str, object], ...],
     epoch: int,
 ) -> tuple[tuple[Row, ...], ...]:
     item = ItemRecipe(modality=modality, grid=grid, parts=parts, dtype=dtype, content=content)  # type: ignore[arg-type]
@@ -111,7 +112,7 @@ def _encoded(
     numbers = [text_code(modality), text_code(dtype), len(tower.patch_shape), *tower.patch_shape]
     numbers += [1, *grid] if grid else [0]
     numbers += [len(extras)]
-    for name, value in extras:
+    for name, _, value in extras:
         numbers += [text_code(name), *extra_numbers(value)]
     levels = []
     for level in range(1 + tower.side_levels):
@@ -205,17 +206,13 @@ def truth(tower: TowerRecipe, item: ItemRecipe) -> Truth:
     """What an item is: two items are equal exactly where these are."""
     kind = "rows" if item.source == "precomputed" else "features"
     shape = (item.dtype, item.parts, patch_width(tower, item) if kind == "rows" else tower.patch_shape)
-    metadata = (kind, item.modality, item.grid, shape, _typed(item), item.fault)
+    metadata = (kind, item.modality, item.grid, shape, _affecting(item), item.fault)
     if item.given and item.given.trusted:
         return ("trusted", item.given.tenant, item.given.key, *metadata)
     content = bits(tower, item)
     if item.given:
         return ("verified", item.given.tenant, item.given.key, *metadata, content)
     return ("content", *metadata, content)
-
-
-def _typed(item: ItemRecipe) -> tuple[object, ...]:
-    return tuple((name, type(value).__name__, value) for name, value in _affecting(item))
 
 
 def position_truths(tower: TowerRecipe, request: RequestRecipe) -> tuple[object, ...]:

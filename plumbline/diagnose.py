@@ -12,7 +12,7 @@ from collections.abc import Callable
 from plumbline.engine import run
 from plumbline.interface import Implementation
 from plumbline.judge import REFUSED, WRONG_ROWS, judge
-from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
+from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario
 
 Simplification = tuple[tuple[str, ...], str, Callable[[Scenario], Scenario]]
 
@@ -68,12 +68,6 @@ def _one_dtype(i: ItemRecipe) -> ItemRecipe:
     return i if i.source == "precomputed" else dataclasses.replace(i, dtype="float32")
 
 
-def _distinct(s: Scenario) -> Scenario:
-    """No two items are alike, or nearly."""
-    count = iter(range(100, 10_000))
-    return _items(lambda i: dataclasses.replace(i, content=Content(next(count)), given=None))(s)
-
-
 SIMPLIFICATIONS: list[Simplification] = [
     (("CACHE-001",), "no cache", _set(cache_rows=0)),
     (("CACHE-006",), "a cache that holds everything", _set(cache_rows=100_000)),
@@ -82,7 +76,7 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("ENC-001",), "one request at a time", _set(running=1)),
     (("ENC-001",), "one item in each tower call", _set(patches_per_call=1)),
     (("ENC-001",), "everything in one tower call", _set(patches_per_call=100_000)),
-    (("LIFE-001",), "no retraction", _no_op("retract", "epoch")),
+    (("LIFE-001",), "no retraction", _no_op("retract")),
     (("LIFE-002",), "no abort", _no_op("abort")),
     (("LIFE-003",), "no id used twice", _unique_names),
     (("LIFE-004",), "no second admission", _no_op("admit_twice")),
@@ -113,7 +107,6 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("ENC-010",), "no side levels", _tower(side_levels=0)),
     (("ENC-011",), "no extras", _item(extras=())),
     (("IDENT-008", "IDENT-009"), "no caller keys", _item(given=None)),
-    (("IDENT-003",), "no two items alike", _distinct),
     (("MERGE-002",), "placeholder ids inside the vocabulary", _tower(placeholder_beyond_vocabulary=False)),
     (("MOVE-001",), "a tower that does not move its input", _tower(moves_input=False)),
 ]

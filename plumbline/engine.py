@@ -307,6 +307,7 @@ class _Run:
                         self.trace.reach.add("epoch change inside an item")
                     if self.scenario.eager_retract:
                         self._retract(e)
+                e.underway.clear()  # what was held of other weights may be dropped, even if they come back
 
     def _retract(self, e: Entry) -> None:
         if e.underway:

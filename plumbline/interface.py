@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -215,7 +215,11 @@ class Merged:
 class PlumblineError(Exception):
     """Base of all typed errors. what: the fact. where: request, item or position. hint: what the caller can do."""
 
+    advice: ClassVar[str] = ""
+    """The hint of the class, for an error that has none of its own."""
+
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        hint = hint or self.advice
         super().__init__(" ".join(part for part in (f"{where}:" if where else "", what, f"({hint})" if hint else "") if part))
         self.what, self.where, self.hint = what, where, hint
 
@@ -223,70 +227,104 @@ class PlumblineError(Exception):
 class MalformedRequest(PlumblineError):
     """The request contradicts itself or the tower's specification. Sending it again will not help."""
 
+    advice = "send a request that agrees with plumbline.interface"
+
 
 class BadTokens(MalformedRequest):
     """token_ids are not a CPU int64 vector, or a text id lies outside the vocabulary."""
+
+    advice = "send the prompt's ids as torch.int64, placeholders expanded"
 
 
 class BadSpans(MalformedRequest):
     """A span is empty, out of range, overlaps another, covers text, or a placeholder belongs to no item."""
 
+    advice = "give each placeholder to exactly one item"
+
 
 class BadGrid(MalformedRequest):
     """A grid is missing or unexpected, not CPU int64 [n, 3], not positive, not divisible, or beyond 2^31 patches."""
+
+    advice = "send the processor's grid_thw as CPU int64, one row for each image"
 
 
 class BadPayload(MalformedRequest):
     """A payload has the wrong dtype, rank, patch shape or layout (sparse, quantized, meta, requires_grad)."""
 
+    advice = "send plain tensors of the tower's patch shape and one of its dtypes"
+
 
 class BadExtra(MalformedRequest):
     """An extra has an unsupported type, or its values or the given keys are not one per image."""
+
+    advice = "send bool, int, float, str, bytes or CPU tensors, one for each image where so marked"
 
 
 class RowCountMismatch(MalformedRequest):
     """Payload, grid and spans disagree about how many patches or rows there are."""
 
+    advice = "expand as many placeholders as the tower's layout gives rows"
+
 
 class DuplicateRequest(MalformedRequest):
     """The request id is in use."""
+
+    advice = "use another id, or finish the first request"
 
 
 class TooLarge(PlumblineError):
     """An item is larger than the budget for one item."""
 
+    advice = "scale the image down, or raise the budget for one item"
+
 
 class PayloadMissing(PlumblineError):
     """No payload came, and the rows are not held here. Send it again with its payload."""
+
+    advice = "send it again with its payload"
 
 
 class EncodingFailed(PlumblineError):
     """The tower raised on this item."""
 
+    advice = "look at the cause; other requests were not harmed"
+
 
 class LeaseLost(PlumblineError):
     """The payload was fenced off while it was read. Its rows were not kept; send it again."""
+
+    advice = "send the request again"
 
 
 class BadMessage(PlumblineError):
     """The bytes are not a message of a version that this side reads."""
 
+    advice = "use the same version on both sides"
+
 
 class UnknownRequest(PlumblineError):
     """No such request is admitted."""
+
+    advice = "admit it first"
 
 
 class BadChunk(PlumblineError):
     """The chunk is empty, out of range, or the second of its request in one step."""
 
+    advice = "send one chunk of each request in a step, with 0 <= lo < hi <= tokens"
+
 
 class EpochChanged(PlumblineError):
     """The weights changed after this request was served rows. Retract it and start again."""
+
+    advice = "retract the request and start it again"
 
 
 class CapabilityMissing(PlumblineError):
     """This implementation does not claim what the request needs. Returned as a failure by prepare, raised by admit,
     set_epoch and merge (for ``out``)."""
+
+    advice = "see the capabilities that the implementation claims"
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,7 +160,7 @@ class _Judge:
         said = f"{where} ({s.recipe.malformed}) must be refused with {names}, got {came}"
         self.check(expected.requirement, isinstance(got, expected.errors), said)
         if got is not None:
-            self.check("ISO-003", isinstance(got, PlumblineError) and bool(got.what), f"{where}: the error says nothing")
+            self.check("ISO-003", bool(got.what and got.where), f"{where}: the error says too little: {got!r}")
 
     def _prepared(self, s: Submission, p: Prepared, where: str) -> None:
         self.check("PREP-003", torch.equal(p.token_ids, s.request.token_ids), f"{where}: the token ids changed")

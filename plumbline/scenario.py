@@ -45,13 +45,23 @@ class Content:
 EDITS = ("none", "flip", "swap", "reverse", "halves", "sum", "xor", "high", "zeros")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExtraRecipe:
-    """value: int, float, str, or a tuple of ints that stands for an int64 tensor."""
+    """value: int, float, str, or a tuple of ints that stands for an int64 tensor. 1 and 1.0 are different values."""
 
     name: str
     value: int | float | str | tuple[int, ...]
     affects_rows: bool = True
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.name, type(self.value).__name__, self.value, self.affects_rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExtraRecipe) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ from plumbline.scenario import (
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
+DRAWN = frozenset(
+    {Cap.VIDEO, Cap.TILES, Cap.SEVERAL_SPANS, Cap.PRECOMPUTED, Cap.CALLER_KEYS, Cap.SIDE_ROWS, Cap.EXTRAS, Cap.LAZY, Cap.EPOCHS}
+)
+"""Capabilities that decide what is drawn; the others only decide what is judged."""
+
 _CHANCE = {n: st.sampled_from([False] * (n - 1) + [True]) for n in (2, 3, 4, 6, 8, 12)}
 _TOWERS = [
     TowerRecipe(),

@@ -1,0 +1,136 @@
+"""The main job: photos through two implementations, the suite, a scorecard and a report.
+
+    python -m plumbline.conformance [--impl SPEC] [--replace PART=SPEC] [--quick] ...
+
+Exit status: 0 every core and claimed MUST held; 1 one did not, or rows differed; 2 nothing could be said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from plumbline.profiles import PROFILES
+from plumbline.suite import Collector, Outcome, run_suite
+
+DEFAULT_SUBJECTS = ["reference", "optimized"]
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="nox -s conformance --", description="Holds an implementation against conformance.md.")
+    parser.add_argument("--impl", metavar="SPEC", help="module:attribute or file.py:attribute (default: reference and optimized)")
+    parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl")
+    parser.add_argument("--deviations", metavar="FILE", type=Path, help="known failures, each with a witness (TOML)")
+    parser.add_argument("--images", metavar="DIR", type=Path, help="your own photos (default: fixtures/photos)")
+    parser.add_argument("--quick", action="store_true", help="a first verdict in half a minute: fewer cases, no photos")
+    parser.add_argument("--thorough", action="store_true", help="100,000 cases for each implementation")
+    parser.add_argument("--cases", type=int, metavar="N", help="generated workloads in each shard")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the generated workloads (default: a new one)")
+    parser.add_argument("--inproc", action="store_true", help="everything in one process, for a debugger")
+    parser.add_argument("--workers", type=int, metavar="N", default=os.cpu_count() or 1, help="processes for the suite")
+    parser.add_argument("--replay", metavar="CASE", type=Path, help="run one saved case again, and nothing else")
+    parser.add_argument("--report", metavar="DIR", type=Path, default=Path("report"), help="where to write (default: report)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = arguments(given)
+    console = Console(file=sys.__stdout__, highlight=False)
+    import torch
+
+    torch.set_num_threads(1)
+    from plumbline.deviations import DeviationError
+    from plumbline.resolve import SpecError
+
+    try:
+        return _main(options, given, console)
+    except (SpecError, DeviationError) as error:
+        console.print(f"[red]{error}[/]")
+        return 2
+
+
+def _main(options: argparse.Namespace, given: list[str], console: Console) -> int:
+    from plumbline import deviations, report
+    from plumbline.replay import replay
+    from plumbline.resolve import resolve
+    from plumbline.results import build_report
+    from plumbline.scorecard import print_scorecard
+
+    if options.replace and not options.impl:
+        options.impl = "optimized"
+    specs = [options.impl] if options.impl else DEFAULT_SUBJECTS
+    subjects = [resolve(spec, options.replace) for spec in specs]
+    if options.replay:
+        return max(replay(options.replay, s.implementation, console) for s in subjects)
+    known = deviations.read(options.deviations) if options.deviations else []
+    profile = "quick" if options.quick else "thorough" if options.thorough else "default"
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    started = time.time()
+    for subject in subjects:
+        filled = f", with the reference's {', '.join(subject.filled)}" if subject.filled else ""
+        console.print(f"implementation: [bold]{subject.implementation.name}[/] {subject.implementation.version}{filled}")
+    console.print(f"profile {profile}, seed {seed}")
+    photos = _photos(options, subjects, console)
+    collector = _suite(options, specs, profile, seed, console)
+    if collector.errors or not collector.outcomes:
+        console.print("[red]the suite could not run:[/]\n" + "\n".join(collector.errors or ["no test was collected"]))
+        return 2
+    failed = [o.nodeid for o in collector.outcomes if o.status == "failed"]
+    for subject in subjects if known else []:
+        deviations.check(known, subject.implementation, failed)
+    command = " ".join(["nox -s conformance --", *given]).removesuffix(" --")
+    data = build_report(subjects, collector.outcomes, known, photos, profile, seed, started, command, options.report)
+    report.write(data, options.report)
+    print_scorecard(data, console)
+    console.print(f"{options.report / 'index.html'} and {options.report / 'conformance.json'} written, {time.time() - started:.0f} s")
+    return 0 if data["verdict"] == "conforms" else 1
+
+
+def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) -> dict[str, Any] | None:
+    if options.quick:
+        console.print("photos: left out of a quick run")
+        return None
+    from plumbline.photos import PhotoError, run_photos
+    from plumbline.resolve import resolve
+
+    judged = subjects if subjects[0].spec == "reference" else [resolve("reference"), *subjects]
+    try:
+        found = run_photos(options.images, judged, lambda line: console.print(f"photos: {line}"))
+    except PhotoError as error:
+        console.print(f"[red]photos: {error}[/]")
+        raise SystemExit(2) from error
+    return found
+
+
+def _suite(options: argparse.Namespace, specs: list[str], profile: str, seed: int, console: Console) -> Collector:
+    flags = ["-m", "requirement or workloads", "--profile", profile, "--plumbline-seed", str(seed)]
+    flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
+    flags += ["--cases", str(options.cases)] if options.cases else []
+    flags += [] if specs[0] == "reference" else ["--subjects-only"]
+    flags += ["-n", "0"] if options.inproc else ["-n", str(options.workers)]
+    flags += ["-m", "(requirement or workloads) and not slow"] if options.quick else []
+    shards = PROFILES[profile].shards
+    cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
+    console.print(f"suite: {cases} generated workloads and the direct tests")
+    began = time.time()
+
+    def done(outcome: Outcome, count: int, total: int) -> None:
+        mark = {"passed": "[green]ok[/]", "failed": "[red]FAILED[/]", "skipped": "[dim]not run[/]"}[outcome.status]
+        name = outcome.nodeid.removeprefix("tests/").replace("[", "\\[")
+        console.print(f"[dim]{time.time() - began:5.0f} s {count:4d}/{total}[/] {mark} {name}")
+
+    return run_suite(flags, done)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,34 @@
+"""Work and memory seen from outside: a dispatch mode that counts what torch operations allocate.
+
+Blind to memory that is not a tensor's (Python objects, numpy) and to what a kernel allocates inside; ``tracemalloc``
+covers the first two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Ledger(TorchDispatchMode):
+    """allocated: bytes of all storages that operations created while the mode was on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.allocated = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {_place(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for t in tree_leaves(result):
+            if isinstance(t, Tensor) and t.layout is torch.strided and _place(t) not in given:
+                self.allocated += t.untyped_storage().nbytes()
+        return result
+
+
+def _place(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr() if t.layout is torch.strided else id(t)

@@ -1,0 +1,198 @@
+"""Runs the suite against every mutant: broken implementations that document real bugs, each over a correct parent.
+
+    python -m plumbline.mutants [NAME ...] [--workers N] [--seed N]
+
+A mutant file has ``BUG``, ``PARENT``, ``ACCEPT`` (requirement ids whose violation the bug is) and ``implementation``.
+Exit status 1 if a parent fails, a mutant survives or dies by other ids only, or a MUST that has tests kills no mutant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from plumbline.requirements import ROOT, requirements
+
+FOLDER = ROOT / "mutants"
+SECONDS = 240
+"""For one mutant; beyond it counts as a timeout, not as a kill."""
+
+WITHOUT_MUTANT = {
+    "NUM-001": "about towers: tests/numerics lower the row floor and see the bits differ",
+    "NUM-002": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
+    "NUM-003": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
+    "NUM-004": "about certificates: tests/numerics change each field and see the certificate refused",
+    "ISO-006": "about what is not claimed: tests/harness runs an implementation that claims little and returns wrong rows",
+}
+"""MUSTs that no implementation's mutant can break; each has its own broken example where it says."""
+
+WORK = {"ENC-002", "ENC-003", "ENC-007", "CHUNK-003", "CACHE-008", "MOVE-001", "MOVE-002", "MOVE-003", "PREP-011", "WORK-001"}
+BALANCE = {"CACHE-003", "CACHE-004", "CACHE-009", "LIFE-010"}
+
+
+@dataclass
+class Result:
+    """What one mutant did. kind: of the verdict that killed it; "error" and "timeout" are not kills."""
+
+    mutant: str
+    bug: str
+    parent: str
+    accept: list[str]
+    killed_by: list[str] = field(default_factory=list)
+    kind: str = ""
+    seconds_to_first_failure: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def killed(self) -> bool:
+        return bool(set(self.killed_by) & set(self.accept)) and not self.error
+
+    @property
+    def cell(self) -> str:
+        return "killed" if self.killed else "error" if self.error else "other ids" if self.killed_by else "SURVIVED"
+
+
+def run_one(spec: str, seed: int) -> Result:
+    """The suite against one spec, in this process."""
+    import torch
+
+    from plumbline.resolve import load
+    from plumbline.suite import Outcome, run_suite
+
+    torch.set_num_threads(1)
+    mutant = spec.endswith(".py")
+    accept = list(load(spec, "ACCEPT")) if mutant else []
+    result = Result(Path(spec).stem, load(spec, "BUG") if mutant else "", load(spec, "PARENT") if mutant else "", accept)
+    began = time.perf_counter()
+
+    def done(outcome: Outcome, count: int, total: int) -> None:
+        if outcome.status == "failed" and result.seconds_to_first_failure is None:
+            first = outcome.exploration["first_failure"] if outcome.exploration else None
+            at = time.perf_counter() - began
+            result.seconds_to_first_failure = round(at - outcome.seconds + first if isinstance(first, float) else at, 2)
+
+    flags = ["--impl", spec, "--subjects-only", "--profile", "mutant", "--plumbline-seed", str(seed), "-p", "no:xdist"]
+    collector = run_suite([*flags, "-m", "requirement or workloads"], done)
+    killers: set[str] = set()
+    crashed = False
+    for outcome in collector.outcomes:
+        if outcome.status == "failed":
+            found: Any = outcome.exploration["findings"] if outcome.exploration else []
+            killers |= {f["requirement"] for f in found} if outcome.exploration else _cited(outcome)
+            crashed |= all("raised" in f["message"] for f in found) if found else "Error" in outcome.message[:40]
+    result.killed_by = sorted(killers)
+    result.kind = _kind(set(result.killed_by) & set(accept) or killers, crashed)
+    result.error = "; ".join(collector.errors)[:500]
+    result.seconds = round(time.perf_counter() - began, 1)
+    return result
+
+
+def _cited(outcome: Any) -> set[str]:
+    """A malformed-request test cites many ids; its parameter says which one it was about."""
+    from plumbline.malformed import FAULTS
+
+    about = [f.requirement for name, f in FAULTS.items() if f"-{name}]" in outcome.nodeid or f"[{name}-" in outcome.nodeid]
+    return set(about) or set(outcome.requirements)
+
+
+def _kind(ids: set[str], crashed: bool) -> str:
+    if not ids:
+        return ""
+    if ids & WORK:
+        return "work"
+    if ids & BALANCE:
+        return "balance"
+    if any(i.startswith(("LIFE", "EPOCH")) for i in ids):
+        return "lifetime"
+    if any(requirements()[i].section in ("Preparation", "Isolation and security") for i in ids):
+        return "error contract"
+    return "crash" if crashed else "value"
+
+
+def run_all(specs: Sequence[str], seed: int, workers: int, console: Console) -> list[Result]:
+    """Every spec in a process of its own, ``workers`` at a time; progress as they end."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["plumbline.explore", "plumbline.suite", "plumbline.resolve"])
+    results = []
+    with context.Pool(workers, maxtasksperchild=1) as pool:
+        began = time.perf_counter()
+        running = [(spec, pool.apply_async(run_one, (spec, seed))) for spec in specs]
+        for count, (spec, pending) in enumerate(running, 1):
+            try:
+                result = pending.get(timeout=SECONDS + 60 * len(specs) / workers)
+            except Exception as error:  # a mutant may do anything, to its process too
+                result = Result(Path(spec).stem, "", "", [], error=f"{type(error).__name__}: {error}")
+            results.append(result)
+            first = f"{result.seconds_to_first_failure:.1f} s" if result.seconds_to_first_failure is not None else ""
+            shown = ", ".join(result.killed_by[:6]) + (" ..." if len(result.killed_by) > 6 else "")
+            console.print(
+                f"[dim]{time.perf_counter() - began:5.0f} s {count}/{len(specs)}[/] {result.cell:9s} {result.mutant}  {first}  {shown}"
+            )
+    return results
+
+
+def uncovered(results: Sequence[Result]) -> list[str]:
+    """MUSTs with tests that no mutant is killed by."""
+    killing = {i for r in results if not r.error for i in r.killed_by}
+    active = [r.id for r in requirements().values() if r.level == "MUST" and not r.planned]
+    return [i for i in active if i not in killing and i not in WITHOUT_MUTANT]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="nox -s mutants --")
+    parser.add_argument("names", nargs="*", help="files in mutants/, without .py (default: all)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--report", type=Path, default=Path("report"))
+    options = parser.parse_args(argv)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    console = Console(file=sys.__stdout__, highlight=False)
+    files = sorted(FOLDER.glob("*.py"))
+    if options.names:
+        files = [f for f in files if f.stem in options.names]
+    os.chdir(ROOT)
+    console.print(f"{len(files)} mutants, seed {seed}; their parents first")
+    parents = run_all(["reference", "optimized"], seed, options.workers, console)
+    results = run_all([str(f.relative_to(ROOT)) for f in files], seed, options.workers, console)
+    write(results, parents, seed, options.report)
+    bad_parents = [r.mutant for r in parents if r.killed_by or r.error]
+    alive = [r for r in results if not r.killed]
+    for r in alive:
+        console.print(f"[red]{r.cell}[/] {r.mutant}: accepts {', '.join(r.accept)}; got {', '.join(r.killed_by) or r.error or 'nothing'}")
+    missing = [] if options.names else uncovered(results)
+    if missing:
+        console.print(f"[red]kill no mutant:[/] {', '.join(missing)}")
+    if bad_parents:
+        console.print(f"[red]parents fail:[/] {', '.join(bad_parents)}")
+    console.print(f"{len(results) - len(alive)} of {len(results)} mutants killed by an acceptable id; {options.report}/mutants.json")
+    return 1 if alive or missing or bad_parents or not results else 0
+
+
+def write(results: Sequence[Result], parents: Sequence[Result], seed: int, folder: Path) -> None:
+    """mutants.json: each result, and the matrix of mutants by the requirements that killed them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {
+        "seed": seed,
+        "parents": [asdict(r) for r in parents],
+        "mutants": [asdict(r) | {"killed": r.killed} for r in results],
+        "matrix": {r.mutant: r.killed_by for r in results},
+        "without_mutant": WITHOUT_MUTANT,
+        "uncovered": uncovered(results),
+    }
+    (folder / "mutants.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""Single parts of an implementation, for tests that need no engine: built around the exact tower."""
+
+from __future__ import annotations
+
+import torch
+
+from plumbline.build import build_item, build_request
+from plumbline.closed_form import lay_out
+from plumbline.exact import ExactTower, exact_spec
+from plumbline.interface import Budgets, Failure, Identity, Implementation, Item, Prepared
+from plumbline.rig import Rig, build_rig
+from plumbline.scenario import ITEM_PATCHES, Content, ItemRecipe, RequestRecipe, TowerRecipe
+
+
+def rig_of(implementation: Implementation, tower: TowerRecipe | None = None, cache_bytes: int = 1 << 20, patches: int = 64) -> Rig:
+    """All parts around an exact tower."""
+    recipe = tower or TowerRecipe()
+    spec = exact_spec(recipe)
+    return build_rig(implementation, ExactTower(recipe, spec), spec, Budgets(cache_bytes, patches, ITEM_PATCHES))
+
+
+def item_of(recipe: ItemRecipe, tower: TowerRecipe | None = None) -> Item:
+    """One item, alone in a prompt."""
+    tower = tower or TowerRecipe()
+    return build_item(tower, recipe, lay_out(tower, RequestRecipe(items=(recipe,))).spans[0])
+
+
+def image(seed: int, patches: int = 4, **changes: object) -> ItemRecipe:
+    """An image of one row of patches."""
+    return ItemRecipe(grid=(1, 1, patches), parts=(patches,), content=Content(seed), **changes)  # type: ignore[arg-type]
+
+
+def identity_of(rig: Rig, item: Item) -> Identity:
+    """Raises the item's error."""
+    found = rig.identify([item])[0]
+    if not isinstance(found, Identity):
+        raise found
+    return found
+
+
+def digest_of(rig: Rig, recipe: ItemRecipe) -> bytes:
+    return identity_of(rig, item_of(recipe)).digest
+
+
+def prepared_of(rig: Rig, request: RequestRecipe, tower: TowerRecipe | None = None) -> Prepared:
+    """Raises the request's error."""
+    found = rig.prepare([build_request(tower or TowerRecipe(), request)])[0]
+    if isinstance(found, Failure):
+        raise found.error
+    return found
+
+
+def float_rows(seed: int, rows: int, hidden: int = 8) -> torch.Tensor:
+    """[rows, hidden] float32, different for every seed."""
+    return torch.arange(rows * hidden, dtype=torch.float32).view(rows, hidden) + 1000 * seed

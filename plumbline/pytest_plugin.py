@@ -1,0 +1,100 @@
+"""The pytest side: which implementations are tested, and which requirement a test is about.
+
+A test that takes ``subject`` runs once for each ``--impl``. ``@pytest.mark.requirement("IDENT-004")`` cites what it tests.
+Imports torch only when a test needs it.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from plumbline.resolve import Subject
+
+DEFAULT_IMPLEMENTATIONS = ["reference", "optimized"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("plumbline")
+    group.addoption("--impl", action="append", default=[], metavar="SPEC", help="module:attribute or file.py:attribute")
+    group.addoption("--replace", action="append", default=[], metavar="PART=SPEC", help="replace one part")
+    group.addoption("--profile", default="tests", metavar="NAME", help="quick, tests, default, thorough or mutant")
+    group.addoption("--cases", type=int, default=None, metavar="N", help="generated workloads in each shard")
+    group.addoption("--plumbline-seed", type=int, default=None, metavar="N", help="seed of the session; random if not given")
+    group.addoption("--subjects-only", action="store_true", help="only tests of an implementation")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "requirement(*ids): the requirements of conformance.md that a test is about")
+    config.addinivalue_line("markers", "workloads: explores generated workloads; what it judges is in its result")
+    config.addinivalue_line("markers", "slow: left out of a quick run")
+    if config.getoption("--plumbline-seed") is None:
+        config.option.plumbline_seed = random.SystemRandom().randrange(2**32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """xdist: every worker draws from the controller's seed."""
+    node.workerinput["plumbline_seed"] = node.config.option.plumbline_seed  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    given = getattr(session.config, "workerinput", {}).get("plumbline_seed")
+    if given is not None:
+        session.config.option.plumbline_seed = given
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"plumbline: seed {config.option.plumbline_seed}, profile {config.option.profile}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "subject" in metafunc.fixturenames:
+        specs = metafunc.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
+        metafunc.parametrize("subject", specs, indirect=True, ids=specs)
+    if "shard" in metafunc.fixturenames:
+        from plumbline.profiles import PROFILES
+
+        metafunc.parametrize("shard", range(PROFILES[metafunc.config.option.profile].shards))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from plumbline.requirements import requirements
+
+    known = requirements()
+    for item in items:
+        cited = [name for mark in item.iter_markers("requirement") for name in mark.args]
+        unknown = [name for name in cited if name not in known]
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid} cites {', '.join(unknown)}, which conformance.md does not have")
+        item.user_properties.append(("requirements", cited))
+        callspec = getattr(item, "callspec", None)
+        item.user_properties.append(("subject", callspec.params.get("subject") if callspec else None))
+    if config.getoption("--subjects-only"):
+        kept = [i for i in items if ("subject", None) not in i.user_properties]
+        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+        items[:] = kept
+
+
+_RESOLVED: dict[tuple[str, tuple[str, ...]], Subject] = {}
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """The implementation under test, complete. Skips a test all of whose requirements need what is not claimed."""
+    from plumbline.requirements import requirements
+    from plumbline.resolve import resolve
+
+    key = (request.param, tuple(request.config.getoption("--replace")))
+    if key not in _RESOLVED:
+        _RESOLVED[key] = resolve(*key)
+    found = _RESOLVED[key]
+    cited = [requirements()[name] for mark in request.node.iter_markers("requirement") for name in mark.args]
+    if cited and all(r.needs is not None and r.needs not in found.implementation.capabilities for r in cited):
+        pytest.skip(f"not claimed: {', '.join(sorted({str(r.needs) for r in cited}))}")
+    return found

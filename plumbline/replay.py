@@ -1,0 +1,50 @@
+"""Runs one saved case again: in this process, so that a debugger sees everything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from plumbline.diagnose import diagnose
+from plumbline.explore import check
+from plumbline.interface import Implementation
+from plumbline.judge import REFUSED, WRONG_ROWS
+from plumbline.requirements import requirements
+from plumbline.scenario import Scenario, compact, loads
+
+
+def save(path: Path, scenario: Scenario, requirement: str, message: str) -> None:
+    """A case file: what it is, which requirement it broke, and how that showed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    case = {"requirement": requirement, "message": message, "scenario": json.loads(scenario.dumps())}
+    path.write_text(json.dumps(case, indent=1) + "\n")
+
+
+def broken_by(scenario: Scenario, implementation: Implementation) -> dict[str, str]:
+    """The requirements that a case breaks, each with a message."""
+    _, verdicts = check(scenario, implementation)
+    found: dict[str, str] = {}
+    for violation in verdicts.violations:
+        if violation.requirement in (WRONG_ROWS, REFUSED):
+            for requirement, without in diagnose(scenario, implementation, violation.requirement):
+                hint = f" (goes away with: {without})" if without else ""
+                found.setdefault(requirement, violation.message + hint)
+        else:
+            found.setdefault(violation.requirement, violation.message)
+    return found
+
+
+def replay(path: Path, implementation: Implementation, console: Console) -> int:
+    """Prints what the saved case does now. 0: nothing is broken; 1: something is."""
+    case = json.loads(path.read_text())
+    scenario = loads(json.dumps(case["scenario"]))
+    console.print(f"[bold]{path}[/] through [bold]{implementation.name}[/]")
+    console.print_json(json.dumps(compact(scenario)))
+    broken = broken_by(scenario, implementation)
+    for requirement, message in broken.items():
+        console.print(f"[red]{requirement}[/] {requirements()[requirement].text}\n  {message}", highlight=False)
+    if not broken:
+        console.print("[green]holds: this case breaks no requirement[/]")
+    return 1 if broken else 0

@@ -1,0 +1,238 @@
+"""From test outcomes to a report: what was held, failed, deviated, not claimed, not run, for each implementation."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plumbline import __version__
+from plumbline.deviations import Deviation
+from plumbline.reach import FLOORS
+from plumbline.replay import save
+from plumbline.requirements import ROOT, Requirement, document_sha256, requirements
+from plumbline.resolve import Subject
+from plumbline.scenario import compact, loads
+from plumbline.suite import Outcome
+
+WORKLOADS = "tests/workloads/test_workloads.py::test_generated_workloads"
+
+
+def build_report(
+    subjects: Sequence[Subject],
+    outcomes: Sequence[Outcome],
+    deviations: Sequence[Deviation],
+    photos: dict[str, Any] | None,
+    profile: str,
+    seed: int,
+    started: float,
+    command: str,
+    folder: Path,
+) -> dict[str, Any]:
+    """The report of a session, in the format of report.schema.json. Failing cases are saved under ``folder``/cases."""
+    entries = [_implementation(s, outcomes, deviations, seed, folder) for s in subjects]
+    photos_differ = photos is not None and not photos["identical"]
+    fails = photos_differ or any(e["verdict"] == "fails" for e in entries)
+    now = datetime.now(UTC)
+    return {
+        "schema": 1,
+        "suite": {"version": __version__, "commit": _commit(), "conformance_sha256": document_sha256()},
+        "run": {
+            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(now.timestamp() - started, 1),
+            "seed": seed,
+            "profile": profile,
+            "command": command,
+        },
+        "environment": environment(),
+        "requirements": [
+            {
+                "id": r.id,
+                "section": r.section,
+                "level": r.level,
+                "text": r.text,
+                "why": r.why,
+                "needs": str(r.needs) if r.needs else None,
+                "planned": r.planned or None,
+                "reference": r.reference,
+            }
+            for r in requirements().values()
+        ],
+        "implementations": entries,
+        "photos": photos,
+        "verdict": "fails" if fails else "conforms",
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What a figure depends on."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.system() + " " + platform.machine(),
+        "cpu": cpu,
+        "cores": os.cpu_count() or 1,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _commit() -> str | None:
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _implementation(
+    subject: Subject, outcomes: Sequence[Outcome], deviations: Sequence[Deviation], seed: int, folder: Path
+) -> dict[str, Any]:
+    mine = [o for o in outcomes if o.subject == subject.spec or (o.subject is None and subject.spec == "reference")]
+    judged = _judged(mine)
+    failures = _failures(subject, mine, seed, folder)
+    entries = [_entry(r, subject, mine, judged, failures.get(r.id, []), deviations) for r in requirements().values()]
+    unplaced = [o for o in mine if o.status == "failed" and not o.requirements and not o.exploration]
+    bad = [e for e in entries if e["status"] == "failed" and e["level"] == "MUST"]
+    held = [e for e in entries if e["status"] == "held"]
+    return {
+        "name": subject.implementation.name,
+        "version": subject.implementation.version,
+        "spec": subject.spec,
+        "replaced": list(subject.replaced),
+        "filled": list(subject.filled),
+        "capabilities": sorted(str(c) for c in subject.implementation.capabilities),
+        "requirements": entries,
+        "sections": _sections(entries),
+        "workloads": _workloads(mine),
+        "verdict": "fails" if bad or unplaced or not held else "conforms",
+    }
+
+
+def _judged(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    judged: dict[str, int] = {}
+    for o in outcomes:
+        if o.status != "skipped" and not o.exploration:
+            for name in o.requirements:
+                judged[name] = judged.get(name, 0) + 1
+        if o.exploration:
+            counts = o.exploration["judged"]
+            assert isinstance(counts, dict)
+            for name, count in counts.items():
+                judged[name] = judged.get(name, 0) + count
+    return judged
+
+
+def _failures(subject: Subject, outcomes: Sequence[Outcome], seed: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    failures: dict[str, list[dict[str, Any]]] = {}
+    for o in outcomes:
+        if o.status != "failed":
+            continue
+        findings: list[Any] = list(o.exploration["findings"]) if o.exploration else []  # type: ignore[call-overload]
+        for finding in findings:
+            failures.setdefault(finding["requirement"], []).append(_found(subject, o, finding, folder))
+        if not findings:
+            for name in o.requirements:
+                run = f"python -m pytest '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
+                failure = {"message": o.message, "without": [], "scenario": None, "replay": run, "test": o.nodeid}
+                failures.setdefault(name, []).append(failure)
+    return {name: sorted(found, key=lambda f: len(json.dumps(f["scenario"])))[:3] for name, found in failures.items()}
+
+
+def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from plumbline.picture import draw
+
+    scenario = loads(json.dumps(finding["scenario"]))
+    name = "".join(c if c.isalnum() else "-" for c in subject.implementation.name)
+    path = folder / "cases" / f"{name}-{finding['requirement']}.json"
+    save(path, scenario, finding["requirement"], finding["message"])
+    return {
+        "message": finding["message"],
+        "without": list(finding["without"]),
+        "scenario": compact(scenario),
+        "picture": draw(scenario),
+        "replay": f"nox -s conformance -- {subject.arguments} --replay {path}",
+        "test": o.nodeid,
+    }
+
+
+def _entry(
+    r: Requirement,
+    subject: Subject,
+    outcomes: Sequence[Outcome],
+    judged: dict[str, int],
+    failures: list[dict[str, Any]],
+    deviations: Sequence[Deviation],
+) -> dict[str, Any]:
+    tests = [o.nodeid for o in outcomes if r.id in o.requirements]
+    tests += [o.nodeid for o in outcomes if o.exploration and r.id in o.exploration["judged"]]  # type: ignore[operator]
+    deviation = next((d for d in deviations if d.requirement == r.id), None)
+    claimed = r.needs is None or r.needs in subject.implementation.capabilities
+    if failures and deviation:
+        status = "deviation"
+    elif failures:
+        status = "failed"
+    elif not claimed:
+        status = "not-claimed"
+    else:
+        status = "held" if judged.get(r.id) else "not-run"
+    return {
+        "id": r.id,
+        "level": r.level,
+        "section": r.section,
+        "status": status,
+        "core": r.needs is None,
+        "judged": judged.get(r.id, 0),
+        "tests": sorted(set(tests)),
+        "failures": failures,
+        "deviation": {"reason": deviation.reason, "link": deviation.link} if deviation and failures else None,
+    }
+
+
+def _sections(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for section in dict.fromkeys(e["section"] for e in entries):
+        mine = [e for e in entries if e["section"] == section and e["level"] == "MUST"]
+        count = {s: sum(e["status"] == s for e in mine) for s in ("held", "failed", "deviation", "not-claimed", "not-run")}
+        claimed = count["held"] + count["failed"] + count["deviation"]
+        found.append(
+            {
+                "section": section,
+                "held": count["held"],
+                "claimed": claimed,
+                "all": len(mine),
+                "failed": count["failed"],
+                "not_run": count["not-run"],
+            }
+        )
+    return found
+
+
+def _workloads(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    runs: list[dict[str, Any]] = [o.exploration for o in outcomes if o.exploration]
+    cases = sum(r["cases"] for r in runs)
+    seconds = sum(r["seconds"] for r in runs)
+    reach: dict[str, int] = {}
+    for r in runs:
+        for name, count in r["reach"].items():
+            reach[name] = reach.get(name, 0) + count
+    firsts = [r["first_failure"] for r in runs if r["first_failure"] is not None]
+    return {
+        "cases": cases,
+        "seconds": round(seconds, 2),
+        "cases_per_second": round(cases / seconds, 1) if seconds else 0.0,
+        "first_failure": round(min(firsts), 3) if firsts else None,
+        "reach": {name: round(reach.get(name, 0) / cases, 4) if cases else 0.0 for name in FLOORS},
+        "floors": FLOORS,
+    }

@@ -1,0 +1,129 @@
+"""The report in a terminal: readable at 80 columns and without colour; ids, messages and commands always whole."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Part = dict[str, Any]
+
+_COLUMNS = {"held": 4, "claimed": 7, "all": 3, "failed": 6, "not_run": 3}
+"""What each section counts, and how wide it is."""
+
+_GROUP = sum(_COLUMNS.values()) + len(_COLUMNS) - 1
+_GAP = 2
+_SECTION = 22
+"""Columns that a section's name gets at least; with this two groups fit into 80."""
+
+
+def print_scorecard(report: Part, console: Console) -> None:
+    """Counts by section, every failure with its replay command, and the verdict. report: valid."""
+    for table in _tables(report["implementations"], console.width):
+        console.print(table)
+        console.print()
+    sentences = {requirement["id"]: requirement["text"] for requirement in report["requirements"]}
+    for implementation in report["implementations"]:
+        for outcome in implementation["requirements"]:
+            if outcome["status"] == "failed":
+                _print_failed(outcome, implementation["name"], sentences[outcome["id"]], console)
+    for implementation in report["implementations"]:
+        for line in _remarks(implementation):
+            console.print(Text(line, overflow="fold"))
+    if report["photos"]:
+        console.print(_photos(report["photos"]))
+    console.print()
+    for implementation in report["implementations"]:
+        console.print(_verdict(implementation))
+
+
+def _tables(implementations: list[Part], width: int) -> Iterator[Table]:
+    """One column group for each implementation; groups that do not fit go into another table below."""
+    names = list(dict.fromkeys(s["section"] for i in implementations for s in i["sections"]))
+    fitting = max(1, (width - _SECTION) // (_GROUP + _GAP))
+    for first in range(0, len(implementations), fitting):
+        shown = implementations[first : first + fitting]
+        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+        table.add_column("MUSTs of section", vertical="bottom", overflow="fold")
+        for implementation in shown:
+            table.add_column(_group_header(implementation), no_wrap=True, vertical="bottom", min_width=_GROUP)
+        for name in names:
+            table.add_row(name, *(_group(i, name) for i in shown))
+        table.add_row(Text("all", style="bold"), *(_group(i, None) for i in shown))
+        yield table
+
+
+def _group_header(implementation: Part) -> Text:
+    name = textwrap.wrap(f"{implementation['name']} {implementation['version']}".strip(), _GROUP)
+    words = {"held": "held", "claimed": "claimed", "all": "all", "failed": "failed", "not_run": "run"}
+    above = " ".join(("not" if key == "not_run" else "").rjust(width) for key, width in _COLUMNS.items())
+    return Text("\n".join([*name, above, " ".join(words[key].rjust(width) for key, width in _COLUMNS.items())]))
+
+
+def _group(implementation: Part, section: str | None) -> Text:
+    chosen = [s for s in implementation["sections"] if section is None or s["section"] == section]
+    line = Text(style="bold" if section is None else "")
+    for key, width in _COLUMNS.items():
+        count = sum(s[key] for s in chosen)
+        shown = str(count) if count or key not in ("failed", "not_run") else "-"
+        style = "bold red" if key == "failed" and count else "yellow" if key == "not_run" and count else ""
+        line.append(" " if line.plain else "").append(shown.rjust(width), style)
+    return line
+
+
+def _print_failed(outcome: Part, name: str, sentence: str, console: Console) -> None:
+    console.print(
+        Text.assemble(("FAILED ", "bold red"), (outcome["id"], "bold"), f" ({outcome['level']}) {name}"), soft_wrap=True
+    )
+    _indented(sentence, console)
+    for failure in outcome["failures"]:
+        _indented(failure["message"], console, "red")
+        if failure["without"]:
+            _indented("goes away with: " + "; ".join(failure["without"]), console)
+        _indented("replay:", console)
+        # Unindented and unwrapped, so that it can be copied however narrow the terminal is.
+        console.print(Text(failure["replay"], style="bold"), soft_wrap=True)
+    console.print()
+
+
+def _indented(text: str, console: Console, style: str = "") -> None:
+    for line in text.splitlines():
+        wrapped = textwrap.wrap(line, console.width - 2, break_long_words=False, break_on_hyphens=False)
+        console.print(Text(textwrap.indent("\n".join(wrapped), "  "), style=style), soft_wrap=True)
+
+
+def _remarks(implementation: Part) -> Iterator[str]:
+    name, work = implementation["name"], implementation["workloads"]
+    if implementation["filled"]:
+        yield f"{name}: filled in from the reference: {', '.join(implementation['filled'])}"
+    for outcome in implementation["requirements"]:
+        if outcome["status"] == "deviation":
+            said = outcome["deviation"]
+            yield f"{name}: deviation {outcome['id']}: {said['reason']}" + (
+                f" ({said['link']})" if said["link"] else ""
+            )
+    below = [f"{n} {100 * work['reach'].get(n, 0):.3g} % < {100 * f:.3g} %" for n, f in work["floors"].items()
+             if work["reach"].get(n, 0) < f]  # fmt: skip
+    if below:
+        yield f"{name}: reached too rarely: {', '.join(below)}"
+    yield f"{name}: {work['cases']:,} generated cases in {work['seconds']:.1f} s"
+
+
+def _photos(photos: Part) -> Text:
+    start = f"photos: {len(photos['images'])} images in {len(photos['requests'])} requests: "
+    if photos["identical"]:
+        return Text(f"{start}every embedding bit-identical")
+    return Text.assemble(start, (f"first difference: {photos['difference']}", "red"), overflow="fold")
+
+
+def _verdict(implementation: Part) -> Text:
+    n = Counter(outcome["status"] for outcome in implementation["requirements"])
+    words, style = ("CONFORMS", "bold green") if implementation["verdict"] == "conforms" else ("FAILS", "bold red")
+    rest = [f"{n[s]} {s.replace('-', ' ')}" for s in ("failed", "deviation", "not-claimed", "not-run") if n[s]]
+    counts = ", ".join([f"{n['held']} of {n.total()} requirements held", *rest])
+    return Text.assemble((words, style), f" {implementation['name']}: {counts}")

@@ -1,0 +1,85 @@
+"""Runs the suite in pytest and gathers what each test said, for reports and for the kill matrix."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from plumbline.requirements import ROOT
+
+
+@dataclass
+class Outcome:
+    """One test. status: passed, failed or skipped. exploration: what generated workloads found, as JSON."""
+
+    nodeid: str
+    subject: str | None
+    requirements: tuple[str, ...]
+    status: str
+    message: str
+    seconds: float
+    exploration: dict[str, object] | None = None
+
+
+@dataclass
+class Collector:
+    """A pytest plugin. done is called with each outcome as it comes."""
+
+    done: Callable[[Outcome, int, int], None] = lambda *_: None
+    outcomes: list[Outcome] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    total: int = 0
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.total = len(session.items) or self.total
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        self.total = len(ids)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(f"{report.nodeid}: {report.longreprtext}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and not (report.when == "setup" and not report.passed) and not report.failed:
+            return
+        properties = dict(report.user_properties)
+        outcome = Outcome(
+            nodeid=report.nodeid,
+            subject=properties.get("subject"),
+            requirements=tuple(properties.get("requirements", ())),
+            status=report.outcome,
+            message=_message(report),
+            seconds=report.duration,
+            exploration=properties.get("exploration"),
+        )
+        self.outcomes.append(outcome)
+        self.done(outcome, len(self.outcomes), self.total)
+
+
+def _message(report: pytest.TestReport) -> str:
+    if report.passed:
+        return ""
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message) if crash else report.longreprtext
+
+
+def run_suite(
+    arguments: Sequence[str], done: Callable[[Outcome, int, int], None] = lambda *_: None, quiet: bool = True
+) -> Collector:
+    """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them)."""
+    collector = Collector(done)
+    fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests")]
+    with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout) as output:
+        status = pytest.main([*fixed, *arguments], plugins=[collector])
+    if not collector.outcomes and quiet and status != pytest.ExitCode.NO_TESTS_COLLECTED:
+        collector.errors.append(output.getvalue())  # type: ignore[union-attr]
+    return collector

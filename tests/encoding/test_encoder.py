@@ -1,0 +1,57 @@
+"""The encoder as a part: one result for each item, in order, whatever is among them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from plumbline.build import bits_of
+from plumbline.interface import Encoded, EncodingFailed, PayloadMissing
+from plumbline.judge import expected_rows
+from plumbline.parts import image, item_of, rig_of
+from plumbline.resolve import Subject
+from plumbline.scenario import Content, ItemRecipe, TowerRecipe
+
+
+@pytest.mark.requirement("ENC-009")
+@pytest.mark.parametrize("patches", [4, 16, 1000])
+def test_results_are_one_for_each_item_in_order(subject: Subject, patches: int) -> None:
+    rig = rig_of(subject.implementation, patches=patches)
+    recipes = [image(1, 9), image(2, 2), image(3, 4, fault=True), image(1, 9), image(4, 1, dtype="bfloat16"), image(5, 5)]
+    items = [item_of(r) for r in recipes]
+    items.insert(2, dataclasses.replace(items[1], payload=None))
+    results = rig.encoder.encode(items)
+    assert len(results) == len(items)
+    assert isinstance(results[2], PayloadMissing)
+    assert isinstance(results[3], EncodingFailed)
+    del results[2]
+    for recipe, result in zip(recipes, results, strict=True):
+        if not recipe.fault:
+            assert isinstance(result, Encoded), result
+            assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
+
+
+@pytest.mark.requirement("ENC-009")
+def test_nothing_to_encode_gives_nothing(subject: Subject) -> None:
+    assert list(rig_of(subject.implementation).encoder.encode([])) == []
+
+
+@pytest.mark.requirement("ENC-001")
+def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) -> None:
+    tower = TowerRecipe(merge=2, side_levels=1)
+    recipes = [
+        ItemRecipe(modality=m, grid=(t, 2 * h, 2 * w), parts=(t * 4 * h * w,), content=Content(s))
+        for m, t, h, w, s in [("image", 1, 1, 1, 1), ("image", 1, 2, 1, 2), ("image", 1, 1, 3, 1), ("image", 1, 2, 2, 1)]
+    ]
+    rig = rig_of(subject.implementation, tower, patches=1000)
+    alone = {r: rig.encoder.encode([item_of(r, tower)])[0] for r in recipes}
+    for shift in range(len(recipes)):
+        order = recipes[shift:] + recipes[:shift] + recipes[shift : shift + 1]
+        for recipe, result in zip(order, rig.encoder.encode([item_of(r, tower) for r in order]), strict=True):
+            single = alone[recipe]
+            assert isinstance(result, Encoded)
+            assert isinstance(single, Encoded)
+            for a, b in zip((result.rows, *result.side), (single.rows, *single.side), strict=True):
+                assert torch.equal(bits_of(a), bits_of(b))

@@ -1,0 +1,209 @@
+"""Identity and prefix keys, beyond what generated workloads see: width, large payloads, other processes, caller keys."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from plumbline.interface import CallerKey, Item, Modality, Source, Trust
+from plumbline.parts import digest_of, identity_of, image, item_of, prepared_of, rig_of
+from plumbline.requirements import ROOT
+from plumbline.resolve import Subject
+from plumbline.scenario import ExtraRecipe, GivenRecipe, RequestRecipe
+
+
+def rank_over_two(words: list[int]) -> int:
+    """Rank of the words as vectors of bits."""
+    basis: dict[int, int] = {}
+    for word in words:
+        while word:
+            top = word.bit_length()
+            if top not in basis:
+                basis[top] = word
+                break
+            word ^= basis[top]
+    return len(basis)
+
+
+@pytest.mark.requirement("IDENT-001")
+def test_a_digest_carries_at_least_128_independent_bits(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    digests = [digest_of(rig, image(seed)) for seed in range(200)]
+    assert {len(d) for d in digests} == {len(digests[0])}
+    assert len(digests[0]) >= 16
+    first = int.from_bytes(digests[0], "big")
+    assert rank_over_two([int.from_bytes(d, "big") ^ first for d in digests[1:]]) >= 124
+
+
+@pytest.mark.requirement("PREFIX-005")
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_two_neighbouring_keys_carry_124_independent_bits(subject: Subject, pieces: int) -> None:
+    rig = rig_of(subject.implementation)
+    pairs: list[list[int]] = [[], []]
+    for seed in range(200):
+        keys = prepared_of(rig, RequestRecipe(items=(image(seed, 4, pieces=pieces),), gaps=(1,))).prefix_keys
+        values = [k & (1 << 64) - 1 for k in keys[(keys < 0) | (keys >= 2**31)].tolist()]
+        for at in range(2):
+            pairs[at].append(values[2 * at] << 64 | values[2 * at + 1])
+    for words in pairs:
+        assert rank_over_two([w ^ words[0] for w in words[1:]]) >= 124
+
+
+def large(values: torch.Tensor) -> Item:
+    """An image with a payload of many hash blocks; identity needs no valid spans."""
+    return Item(Modality.IMAGE, Source.PIXELS, values, (), torch.tensor([[1, 1, len(values)]]))
+
+
+@pytest.mark.requirement("IDENT-003")
+@pytest.mark.parametrize("patches", [1, 700, 3001])
+def test_structured_changes_of_large_payloads_change_the_digest(subject: Subject, patches: int) -> None:
+    """Flips everywhere, moved and repeated blocks of all usual sizes, equal sums and xors: what weak mixes miss."""
+    rig = rig_of(subject.implementation)
+    base = (torch.arange(patches * 12, dtype=torch.int64) * 2654435761 % 251).to(torch.uint8)
+    variants = {"base": base}
+    for at in {0, 1, len(base) // 3, len(base) // 2, len(base) - 2, len(base) - 1}:
+        variants[f"flip {at}"] = base.clone()
+        variants[f"flip {at}"][at] ^= 1
+    for block in (4, 64, 1024, 4096, 8192):
+        if len(base) >= 2 * block:
+            variants[f"swap {block}"] = torch.cat([base[block : 2 * block], base[:block], base[2 * block :]])
+            variants[f"repeat {block}"] = torch.cat([base[:block], base[:block], base[2 * block :]])
+            sums = base.clone()
+            sums[3], sums[3 + block] = sums[3] + 1, sums[3 + block] - 1
+            variants[f"sum {block}"] = sums
+            xors = base.clone()
+            xors[5] ^= 0x21
+            xors[5 + block] ^= 0x21
+            variants[f"xor {block}"] = xors
+    variants["reversed"] = base.flip(0)
+    if patches > 1:
+        variants["halves"] = torch.cat([base[len(base) // 2 :], base[: len(base) // 2]])
+    distinct: dict[bytes, list[str]] = {}
+    for name, values in variants.items():
+        distinct.setdefault(values.numpy().tobytes(), []).append(name)
+    payloads = {names[0]: torch.frombuffer(bytearray(raw), dtype=torch.uint8) for raw, names in distinct.items()}
+    digests: dict[bytes, str] = {}
+    for name, values in payloads.items():
+        digest = identity_of(rig, large(values.view(torch.float32).reshape(-1, 3))).digest
+        assert digest not in digests, f"{name} and {digests[digest]} have one digest"
+        digests[digest] = name
+
+
+@pytest.mark.requirement("IDENT-002")
+def test_a_large_strided_payload_has_the_digest_of_its_contiguous_copy(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    values = torch.arange(900 * 6, dtype=torch.float32).reshape(900, 6)
+    plain = identity_of(rig, large(values[:, :3].contiguous())).digest
+    assert identity_of(rig, large(values[:, :3])).digest == plain
+    assert identity_of(rig, large(values[:, :3].contiguous().t().contiguous().t())).digest == plain
+
+
+@pytest.mark.requirement("IDENT-012")
+@pytest.mark.parametrize("strides", ["contiguous", "columns", "gaps"])
+def test_identifying_changes_no_item(subject: Subject, strides: str) -> None:
+    item = item_of(image(1, strides=strides, extras=(ExtraRecipe("crop", (1, 2)),)))
+    payload = item.payload
+    assert isinstance(payload, torch.Tensor)
+    before = payload.clone(), payload.stride(), payload.data_ptr(), payload.dtype, dict(item.extras)
+    identity_of(rig_of(subject.implementation), item)
+    assert item.payload is payload
+    assert torch.equal(payload.view(torch.int32), before[0].view(torch.int32))
+    assert (payload.stride(), payload.data_ptr(), payload.dtype, dict(item.extras)) == before[1:]
+
+
+CHILD = """
+import sys
+from plumbline.parts import image, prepared_of, rig_of
+from plumbline.resolve import resolve
+from plumbline.scenario import ExtraRecipe, GivenRecipe, RequestRecipe
+subject = resolve(sys.argv[1], sys.argv[2:])
+recipe = (ExtraRecipe("fps", "x"), ExtraRecipe("crop", (1, 2)), ExtraRecipe("zoom", 0.5))
+items = (image(1), image(2, extras=recipe), image(3, given=GivenRecipe("t", "k", True)), image(4, modality="video"))
+held = subject.implementation.capabilities
+items = tuple(i for i in items if ("extras" in held or not i.extras) and ("caller-keys" in held or not i.given))
+items = tuple(i for i in items if "video" in held or i.modality != "video")
+p = prepared_of(rig_of(subject.implementation), RequestRecipe(items=items))
+print([i.digest.hex() for i in p.identities], p.prefix_keys.tolist())
+"""
+
+
+@pytest.mark.requirement("IDENT-007")
+@pytest.mark.slow
+def test_digests_and_keys_are_equal_in_processes_with_other_hash_seeds(subject: Subject) -> None:
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, subject.spec, *subject.replaced],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    outputs = [child.communicate(timeout=120) for child in children]
+    assert all(child.returncode == 0 for child in children), outputs
+    assert outputs[0][0] == outputs[1][0]
+
+
+def keyed(rig_digest: object, seed: int, tenant: str, key: str, trust: Trust, patches: int = 4) -> Item:
+    item = item_of(image(seed, patches))
+    return Item(item.modality, item.source, item.payload, item.spans, item.grid_thw, {}, (CallerKey(tenant, key, trust),))
+
+
+@pytest.mark.requirement("IDENT-008")
+def test_a_trusted_key_stands_for_the_values_and_for_nothing_else(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    a, b = (identity_of(rig, keyed(rig, seed, "t", "k", Trust.TRUSTED)).digest for seed in (1, 2))
+    assert a == b
+    assert identity_of(rig, keyed(rig, 1, "t", "k", Trust.TRUSTED, patches=5)).digest != a
+
+
+@pytest.mark.requirement("IDENT-008")
+@pytest.mark.parametrize("trust", list(Trust), ids=lambda t: t.value)
+def test_tenant_and_key_count_in_full(subject: Subject, trust: Trust) -> None:
+    """Padded hex on either side, case, empty strings, and characters moved from one to the other."""
+    rig = rig_of(subject.implementation)
+    hexes = ["ab" + "0" * 62, "cd" + "0" * 62, "0" * 62 + "ab", "0" * 62 + "cd", "ab", "AB", "ab" * 32, "ab" * 31 + "ac"]
+    names = [("t", h) for h in hexes] + [("t", ""), ("", "t"), ("ta", "b"), ("t", "ab "), ("", ""), ("t\0a", "b"), ("t", "\0ab")]
+    digests = {identity_of(rig, keyed(rig, 1, t, k, trust)).digest: (t, k) for t, k in names}
+    assert len(digests) == len(names)
+
+
+@pytest.mark.requirement("IDENT-010")
+def test_keyed_and_unkeyed_items_share_no_digest(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    plain = identity_of(rig, item_of(image(1))).digest
+    keys = [plain.hex(), plain.hex()[:32], "", "content"]
+    keyed_digests = {identity_of(rig, keyed(rig, 1, "", k, t)).digest for k in keys for t in Trust}
+    assert plain not in keyed_digests
+
+
+@pytest.mark.requirement("IDENT-009")
+def test_a_verified_key_does_not_hide_another_content(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    a, b = (digest_of(rig, image(seed, given=GivenRecipe("t", "k", False))) for seed in (1, 2))
+    assert a != b
+
+
+@pytest.mark.requirement("IDENT-005")
+def test_extras_that_do_not_affect_rows_do_not_count(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    plain = digest_of(rig, image(1))
+    for value in (1, 2, "name", (1, 2)):
+        assert digest_of(rig, image(1, extras=(ExtraRecipe("note", value, False),))) == plain
+
+
+@pytest.mark.requirement("IDENT-004")
+def test_row_affecting_extras_count_with_name_type_and_value(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    sets: list[tuple[ExtraRecipe, ...]] = [()]
+    sets += [(ExtraRecipe("fps", v),) for v in (1, 2, 1.0, "1", (1,), (1, 2), "", 0, -1, 1.5, 2**40)]
+    sets += [(ExtraRecipe("fp", "s1"),), (ExtraRecipe("f", 1), ExtraRecipe("ps", 1)), (ExtraRecipe("a", 1), ExtraRecipe("b", 2))]
+    sets += [(ExtraRecipe("a", 2), ExtraRecipe("b", 1)), (ExtraRecipe("crop", (1, 2)),), (ExtraRecipe("crop", (2, 1)),)]
+    digests = [digest_of(rig, image(1, extras=s)) for s in sets]
+    assert len(set(digests)) == len(sets)

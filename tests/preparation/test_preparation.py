@@ -1,0 +1,122 @@
+"""Preparation beyond generated workloads: every kind of malformed request, counts over a batch, storage."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from plumbline.build import build_request
+from plumbline.interface import Capability, DuplicateRequest, Failure, Prepared
+from plumbline.malformed import FAULTS
+from plumbline.parts import image, rig_of
+from plumbline.resolve import Subject
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, TowerRecipe
+
+TILES = TowerRecipe(image="tiles", rows_per_tile=2)
+BASES = {
+    "image": (TowerRecipe(), (image(1),)),
+    "two images": (TowerRecipe(), (image(1), image(2))),
+    "merged": (TowerRecipe(merge=2), (ItemRecipe(grid=(1, 2, 6), parts=(12,), content=Content(1)),)),
+    "video": (TowerRecipe(), (ItemRecipe(modality="video", grid=(2, 1, 3), parts=(6,), content=Content(1)),)),
+    "tiles": (TILES, (ItemRecipe(grid=None, parts=(2, 1), content=Content(1)),)),
+    "one tile": (TILES, (ItemRecipe(grid=None, parts=(3,), content=Content(1)),)),
+    "rows": (TowerRecipe(), (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),)),
+    "bundle": (TowerRecipe(), (image(1), image(2, 3))),
+}
+NEEDS = {"video": Capability.VIDEO, "tiles": Capability.TILES, "one tile": Capability.TILES, "rows": Capability.PRECOMPUTED}
+
+
+@pytest.mark.requirement("ITEM-002", "ITEM-006", "ITEM-007", "PREP-006", "PREP-007", "PREP-008", "PREP-010", "PREP-013", "PREP-014")
+@pytest.mark.parametrize("name", [n for n in FAULTS if FAULTS[n].requirement != "PREP-015"])
+def test_a_malformed_request_is_refused_with_its_error_and_alone(subject: Subject, name: str) -> None:
+    refuse(subject, name)
+
+
+@pytest.mark.requirement("PREP-015")
+@pytest.mark.parametrize("name", [n for n in FAULTS if FAULTS[n].requirement == "PREP-015"])
+def test_malformed_extras_are_refused(subject: Subject, name: str) -> None:
+    refuse(subject, name)
+
+
+def refuse(subject: Subject, name: str) -> None:
+    applied = 0
+    for base, (tower, items) in BASES.items():
+        if base in NEEDS and NEEDS[base] not in subject.implementation.capabilities:
+            continue
+        rig = rig_of(subject.implementation, tower)
+        request = build_request(tower, RequestRecipe("bad", items, bundle=base == "bundle"))
+        broken = FAULTS[name].apply(request, rig.runtime.spec)
+        if broken is None:
+            continue
+        applied += 1
+        good = [build_request(tower, RequestRecipe(n, items)) for n in ("before", "after")]
+        results = rig.prepare([good[0], broken, good[1]])
+        assert [getattr(r, "request_id", None) for r in results] == ["before", "bad", "after"], base
+        assert isinstance(results[0], Prepared), (base, results[0])
+        assert isinstance(results[2], Prepared), (base, results[2])
+        refused = results[1]
+        assert isinstance(refused, Failure), f"{base}: {name} was prepared"
+        assert isinstance(refused.error, FAULTS[name].errors), f"{base}: {refused.error!r}"
+    assert applied, f"no base request can be broken by {name}"
+
+
+@pytest.mark.requirement("PREP-009")
+def test_the_second_request_with_an_id_is_refused(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    requests = [build_request(TowerRecipe(), RequestRecipe(n, (image(k),))) for k, n in enumerate(["a", "b", "a", "c"])]
+    results = rig.prepare(requests)
+    assert [isinstance(r, Prepared) for r in results] == [True, True, False, True]
+    refused = results[2]
+    assert isinstance(refused, Failure)
+    assert isinstance(refused.error, DuplicateRequest)
+    assert results[0].request_id == "a"
+
+
+@pytest.mark.requirement("PREP-011")
+def test_each_item_of_a_batch_is_identified_once(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    requests = [
+        build_request(TowerRecipe(), RequestRecipe("a", (image(1), image(2), image(1)), bundle=True)),
+        build_request(TowerRecipe(), RequestRecipe("b", (image(3),))),
+    ]
+    rig.prepare(requests)
+    assert rig.identify.items == 4
+
+
+@pytest.mark.requirement("PREP-003")
+def test_token_ids_survive_whatever_they_are(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("a", (image(1),), gaps=(3,)))
+    ids = request.token_ids.clone()
+    ids[0], ids[1] = 0, 60
+    prepared = rig.prepare([dataclasses.replace(request, token_ids=ids)])[0]
+    assert isinstance(prepared, Prepared)
+    assert torch.equal(prepared.token_ids, ids)
+
+
+@pytest.mark.requirement("PREP-016")
+def test_the_items_of_a_bundle_share_its_storage(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("a", (image(1), image(2)), bundle=True))
+    prepared = rig.prepare([request])[0]
+    assert isinstance(prepared, Prepared)
+    storages = {i.payload.untyped_storage().data_ptr() for i in prepared.items}  # type: ignore[union-attr]
+    assert len(storages) == 1
+
+
+@pytest.mark.requirement("PREP-005")
+def test_a_shared_extra_as_long_as_the_bundle_stays_whole(subject: Subject) -> None:
+    from plumbline.interface import Extra
+
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("a", (image(1), image(2)), bundle=True))
+    shared, own = torch.tensor([7, 8]), (torch.tensor([1]), torch.tensor([2]))
+    extras = {"shared": Extra(shared, True), "own": Extra(own, True, per_image=True)}
+    bundle = dataclasses.replace(request.items[0], extras=extras)
+    prepared = rig.prepare([dataclasses.replace(request, items=(bundle,))])[0]
+    assert isinstance(prepared, Prepared)
+    for k, item in enumerate(prepared.items):
+        assert torch.equal(item.extras["shared"].value, shared)  # type: ignore[arg-type]
+        assert torch.equal(item.extras["own"].value, own[k])  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+"""Generated workloads, judged by every requirement that applies: most of what the suite finds, it finds here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from plumbline.explore import Exploration, explore
+from plumbline.profiles import PROFILES
+from plumbline.reach import FLOORS
+from plumbline.resolve import Subject
+from plumbline.strategies import DRAWN
+
+def exploration_json(found: Exploration) -> dict[str, object]:
+    """Plain data, so that it survives the way from an xdist worker."""
+    return {
+        "cases": found.cases,
+        "seconds": found.seconds,
+        "first_failure": found.first_failure,
+        "judged": dict(found.judged),
+        "reach": dict(found.reach),
+        "findings": [
+            {**dataclasses.asdict(f), "scenario": json.loads(f.scenario.dumps())} for f in found.findings.values()
+        ],
+    }
+
+
+def said(found: Exploration) -> str:
+    return "\n".join(f"{f.requirement}: {f.message}" for f in found.findings.values())
+
+
+@pytest.mark.workloads
+def test_generated_workloads(
+    subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    options = request.config.option
+    profile = PROFILES[options.profile]
+    found = explore(
+        subject.implementation,
+        examples=options.cases or profile.cases,
+        session_seed=options.plumbline_seed + shard,
+        seconds=30 if profile.stop_at_first else float("inf"),
+        stop_at_first=profile.stop_at_first,
+    )
+    record_property("exploration", exploration_json(found))
+    assert not found.findings, said(found)
+
+
+@pytest.mark.requirement("ISO-006")
+def test_what_is_not_claimed_is_refused_or_right(
+    subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    if subject.implementation.capabilities >= DRAWN:
+        pytest.skip("everything is claimed")
+    found = explore(
+        subject.implementation, 150, request.config.option.plumbline_seed, shrink=False, draw=DRAWN
+    )
+    assert not found.findings, said(found)
+
+
+@pytest.mark.workloads
+@pytest.mark.slow
+def test_reach(subject: Subject, request: pytest.FixtureRequest) -> None:
+    """The floors are checked on a drawing of its own, so that they do not depend on how shards are cut."""
+    if not PROFILES[request.config.option.profile].floors:
+        pytest.skip("too few cases for floors")
+    if not subject.implementation.capabilities >= DRAWN:
+        pytest.skip("what is not claimed is not drawn")
+    found = explore(subject.implementation, 600, request.config.option.plumbline_seed + 77)
+    low = {name: found.reach[name] / found.cases for name, floor in FLOORS.items() if found.reach[name] < floor * found.cases}
+    assert found.first_failure is not None or not low, f"situations reached too rarely: {low}"
