@@ -110,7 +110,9 @@ def _can_share(a: ItemRecipe, b: ItemRecipe) -> bool:
     return bool(a.grid and b.grid) and len(a.parts) == len(b.parts) == 1 and kind(a) == kind(b)
 
 
-def _bundle(tower: TowerRecipe, request: RequestRecipe, run: list[int], spans: tuple[tuple[tuple[int, int], ...], ...]) -> Item:
+def _bundle(
+    tower: TowerRecipe, request: RequestRecipe, run: list[int], spans: tuple[tuple[tuple[int, int], ...], ...]
+) -> Item:
     if len(run) == 1:
         return build_item(tower, request.items[run[0]], spans[run[0]])
     members = [request.items[i] for i in run]

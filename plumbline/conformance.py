@@ -25,9 +25,15 @@ DEFAULT_SUBJECTS = ["reference", "optimized"]
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="nox -s conformance --", description="Holds an implementation against conformance.md.")
-    parser.add_argument("--impl", metavar="SPEC", help="module:attribute or file.py:attribute (default: reference and optimized)")
-    parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl")
+    parser = argparse.ArgumentParser(
+        prog="nox -s conformance --", description="Holds an implementation against conformance.md."
+    )
+    parser.add_argument(
+        "--impl", metavar="SPEC", help="module:attribute or file.py:attribute (default: reference and optimized)"
+    )
+    parser.add_argument(
+        "--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl"
+    )
     parser.add_argument("--deviations", metavar="FILE", type=Path, help="known failures, each with a witness (TOML)")
     parser.add_argument("--images", metavar="DIR", type=Path, help="your own photos (default: fixtures/photos)")
     parser.add_argument("--quick", action="store_true", help="a first verdict in half a minute: fewer cases, no photos")
@@ -37,7 +43,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--inproc", action="store_true", help="everything in one process, for a debugger")
     parser.add_argument("--workers", type=int, metavar="N", default=os.cpu_count() or 1, help="processes for the suite")
     parser.add_argument("--replay", metavar="CASE", type=Path, help="run one saved case again, and nothing else")
-    parser.add_argument("--report", metavar="DIR", type=Path, default=Path("report"), help="where to write (default: report)")
+    parser.add_argument(
+        "--report", metavar="DIR", type=Path, default=Path("report"), help="where to write (default: report)"
+    )
     return parser.parse_args(argv)
 
 
@@ -78,7 +86,9 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     started = time.time()
     for subject in subjects:
         filled = f", with the reference's {', '.join(subject.filled)}" if subject.filled else ""
-        console.print(f"implementation: [bold]{subject.implementation.name}[/] {subject.implementation.version}{filled}")
+        console.print(
+            f"implementation: [bold]{subject.implementation.name}[/] {subject.implementation.version}{filled}"
+        )
     console.print(f"profile {profile}, seed {seed}")
     photos = _photos(options, subjects, console)
     collector = _suite(options, specs, profile, seed, console)
@@ -92,7 +102,9 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     data = build_report(subjects, collector.outcomes, known, photos, profile, seed, started, command, options.report)
     report.write(data, options.report)
     print_scorecard(data, console)
-    console.print(f"{options.report / 'index.html'} and {options.report / 'conformance.json'} written, {time.time() - started:.0f} s")
+    console.print(
+        f"{options.report / 'index.html'} and {options.report / 'conformance.json'} written, {time.time() - started:.0f} s"
+    )
     return 0 if data["verdict"] == "conforms" else 1
 
 

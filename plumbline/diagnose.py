@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from plumbline.bench import REFUSED, WRONG_ROWS
 from plumbline.engine import run
 from plumbline.interface import Implementation
-from plumbline.judge import REFUSED, WRONG_ROWS, judge
+from plumbline.judge import judge
 from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario
 
 Simplification = tuple[tuple[str, ...], str, Callable[[Scenario], Scenario]]
@@ -102,7 +103,11 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("ITEM-010",), "contiguous payloads", _item(strides="contiguous")),
     (("ITEM-011",), "no empty items", _without(lambda i: not sum(i.parts))),
     (("ITEM-012", "ENC-008"), "no precomputed items", _without(lambda i: i.source == "precomputed")),
-    (("ITEM-013", "ENC-005"), "one tensor in each payload", _items(lambda i: dataclasses.replace(i, parts=(sum(i.parts),)))),
+    (
+        ("ITEM-013", "ENC-005"),
+        "one tensor in each payload",
+        _items(lambda i: dataclasses.replace(i, parts=(sum(i.parts),))),
+    ),
     (("ENC-004",), "one dtype", _items(_one_dtype)),
     (("ENC-010",), "no side levels", _tower(side_levels=0)),
     (("ENC-011",), "no extras", _item(extras=())),

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.build import bits_of, build_request
+from plumbline.build import build_request
 from plumbline.exact import ExactTower, exact_spec
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
@@ -27,104 +26,13 @@ from plumbline.interface import (
     Merged,
     PlumblineError,
     Prepared,
-    Request,
     Rows,
 )
 from plumbline.malformed import FAULTS
-from plumbline.rig import Call, Rig, build_rig
-from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, RequestRecipe, Scenario
-
-
-@dataclass
-class Crash:
-    """An exception that is not part of the interface."""
-
-    phase: str
-    request_id: str
-    error: BaseException
-
-
-@dataclass
-class Submission:
-    """One request as it was given to prepare, and what came back."""
-
-    index: int
-    recipe: RequestRecipe
-    request: Request
-    broken: bool
-    result: Prepared | Failure | Crash | None = None
-    changed: str = ""
-    identified: int = 0
-
-
-@dataclass
-class Entry:
-    """One admitted (or waiting) request; several for one submission if it has copies."""
-
-    id: str
-    submission: Submission
-    prepared: Prepared
-    features: dict[int, tuple[LocalFeature, ...]] = field(default_factory=dict)
-    position: int = 0
-    state: str = "waiting"
-    admitted: bool = False
-    refused: CapabilityMissing | None = None
-    served_epoch: int | None = None
-    touched: set[int] = field(default_factory=set)
-    """Items whose positions some chunk reached, so that their payloads may be open."""
-    underway: set[int] = field(default_factory=set)
-    """Items of which this residency was served rows and has rows to come."""
-
-
-@dataclass
-class Scheduled:
-    """A chunk as scheduled. fault: "" or why it must fail. underway: the entry's underway items before the step."""
-
-    chunk: Chunk
-    entry: Entry | None
-    fault: str = ""
-    underway: frozenset[int] = frozenset()
-    served_epoch: int | None = None
-
-
-@dataclass
-class StepRecord:
-    number: int
-    epoch: int
-    scheduled: list[Scheduled]
-    results: list[Rows | Failure] = field(default_factory=list)
-    settled: list[Failure] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    moved_bytes: int = 0
-    cache_bytes: int = 0
-    merged: Merged | None = None
-    merge_notes: list[str] = field(default_factory=list)
-    opened_early: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Api:
-    """A call that must raise a typed error: what was expected and what came."""
-
-    kind: str
-    expected: str
-    got: BaseException | None
-
-
-@dataclass
-class Trace:
-    """What happened in a run."""
-
-    scenario: Scenario
-    cache_budget: int = 0
-    submissions: list[Submission] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    steps: list[StepRecord] = field(default_factory=list)
-    api: list[Api] = field(default_factory=list)
-    crashes: list[Crash] = field(default_factory=list)
-    stuck: bool = False
-    unreleased: list[str] = field(default_factory=list)
-    reach: set[str] = field(default_factory=set)
+from plumbline.rig import Rig, build_rig
+from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
+from plumbline.snapshots import copy_of, same, snapshot
+from plumbline.trace import Api, Crash, Entry, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 
 
 class TokenEmbedding:
@@ -175,7 +83,12 @@ class _Run:
         self._queue()
         tokens = sum(len(e.prepared.token_ids) for e in self.trace.entries)
         last_op = max((op.step for op in self.scenario.ops), default=0)
-        limit = 8 + last_op + 3 * len(self.scenario.ops) + (2 + len(self.scenario.ops)) * tokens // min(self.scenario.chunks)
+        limit = (
+            8
+            + last_op
+            + 3 * len(self.scenario.ops)
+            + (2 + len(self.scenario.ops)) * tokens // min(self.scenario.chunks)
+        )
         limit += 2 * len(self.trace.entries)
         for number in range(limit):
             for op in self.scenario.ops:
@@ -208,7 +121,7 @@ class _Run:
                 self._prepare_group(group)
 
     def _prepare_group(self, group: list[Submission]) -> None:
-        before = [_snapshot(s.request) for s in group]
+        before = [snapshot(s.request) for s in group]
         counted = self.rig.identify.items
         try:
             results = list(self.rig.prepare([s.request for s in group]))
@@ -219,7 +132,7 @@ class _Run:
         for k, s in enumerate(group):
             s.result = results[k] if k < len(results) else None
             s.identified = self.rig.identify.items - counted
-            s.changed = "" if _snapshot(s.request) == before[k] else "the request was changed"
+            s.changed = "" if snapshot(s.request) == before[k] else "the request was changed"
         if len(results) > len(group):
             group[-1].result = None
 
@@ -288,13 +201,13 @@ class _Run:
     def _set_epoch(self, epoch: int) -> None:
         before = self.rig.tower.epoch
         changed = epoch != before
-        self.rig.tower.tower.epoch = epoch
+        self.rig.tower.epoch = epoch
         try:
             self.rig.embed.set_epoch(epoch)
         except CapabilityMissing as missing:
             if Capability.EPOCHS in self.claims:
                 self.trace.crashes.append(Crash("set_epoch", "", missing))
-            self.rig.tower.tower.epoch = before
+            self.rig.tower.epoch = before
             return
         except Exception as error:
             self.trace.crashes.append(Crash("set_epoch", "", error))
@@ -410,7 +323,7 @@ class _Run:
         self._touch(scheduled)
         try:
             step = self.rig.embed.step([s.chunk for s in scheduled])
-            record.results = [_copy(r) for r in step.results]
+            record.results = [copy_of(r) for r in step.results]
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
             record.settled = list(step.settle())
         except Exception as error:
@@ -439,12 +352,12 @@ class _Run:
         ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
         spec = self.rig.runtime.spec
         buffer = torch.full((len(ids), spec.hidden_size), float("nan"), dtype=spec.dtype) if out else None
-        before = ids.clone(), [_copy(r) for r in rows]
+        before = ids.clone(), [copy_of(r) for r in rows]
         self.embedding.bad_ids.clear()
         merged = self.rig.merge(rows, ids, self.embedding, buffer)
         if self.embedding.bad_ids:
             record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
-        if not torch.equal(before[0], ids) or any(not _same(a, b) for a, b in zip(before[1], rows, strict=True)):
+        if not torch.equal(before[0], ids) or any(not same(a, b) for a, b in zip(before[1], rows, strict=True)):
             record.merge_notes.append("MERGE-003 merging changed its input")
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
@@ -477,57 +390,3 @@ class _Run:
         self.tree.append((e.prepared.prefix_keys.tolist(), s.chunk.hi))
         if e.position == len(e.prepared.token_ids):
             self._finish(e, "done")
-
-
-def listed_recipes(recipe: RequestRecipe) -> list[object]:
-    from plumbline.build import listed
-
-    return [recipe.items[i] for i in listed(recipe)]
-
-
-def items_of(tower: object, s: Scheduled, listed_order: bool = True) -> set[int]:
-    """Items with a position in the chunk: as the request lists them (as prepared), or as the recipe does."""
-    from plumbline.build import listed
-
-    assert s.entry
-    recipe = s.entry.submission.recipe
-    owner = closed_form.lay_out(tower, recipe).owner  # type: ignore[arg-type]
-    found = {at[0] for at in owner[max(s.chunk.lo, 0) : s.chunk.hi] if at}
-    return {k for k, i in enumerate(listed(recipe)) if i in found} if listed_order else found
-
-
-def _copy(result: Rows | Failure) -> Rows | Failure:
-    if not isinstance(result, Rows):
-        return result
-    side = tuple(s.clone() for s in result.side)
-    return dataclasses.replace(result, positions=result.positions.clone(), rows=result.rows.clone(), side=side)
-
-
-def _same(a: Rows | Failure, b: Rows) -> bool:
-    if not isinstance(a, Rows):
-        return False
-    pairs = [(a.rows, b.rows), (a.positions, b.positions), *zip(a.side, b.side, strict=True)]
-    return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
-
-
-def _snapshot(request: Request) -> object:
-    """Everything that a part could change in a request, comparable."""
-
-    def freeze(value: object) -> object:
-        if isinstance(value, Tensor):
-            if value.layout is not torch.strided or value.device.type != "cpu" or value.requires_grad or value.is_complex():
-                return id(value)
-            raw = value.contiguous().view(torch.uint8).numpy().tobytes() if value.numel() and value.dim() else repr(value)
-            return value.dtype, value.shape, value.stride(), raw
-        if isinstance(value, tuple):
-            return tuple(freeze(v) for v in value)
-        return repr(value) if not isinstance(value, dict) else tuple((k, freeze(v.value)) for k, v in value.items())
-
-    return (
-        request.request_id,
-        freeze(request.token_ids),
-        tuple(
-            (i.modality, i.source, freeze(i.payload), freeze(i.spans), freeze(i.grid_thw), freeze(dict(i.extras)), i.given)
-            for i in request.items
-        ),
-    )

@@ -7,6 +7,7 @@ the item's index in the call or on the request. ``closed_form.py`` computes the 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -84,10 +85,10 @@ class ExactTower:
     def _segments(patches: Tensor, cu_seqlens: Tensor) -> Tensor:
         """[P] int64: for each patch, the order-sensitive sum over its attention segment."""
         bounds = cu_seqlens.tolist()
-        if bounds[0] != 0 or bounds[-1] != len(patches) or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+        if bounds[0] != 0 or bounds[-1] != len(patches) or any(a > b for a, b in itertools.pairwise(bounds)):
             raise ValueError(f"cu_seqlens {bounds} do not partition {len(patches)} patches")
         out = torch.empty_like(patches)
-        for lo, hi in zip(bounds, bounds[1:], strict=False):
+        for lo, hi in itertools.pairwise(bounds):
             out[lo:hi] = (patches[lo:hi] * _PATCHES[: hi - lo]).sum()
         return out
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts
 from plumbline.diagnose import circumstances, diagnose
-from plumbline.engine import Trace, run
+from plumbline.engine import run
 from plumbline.interface import Capability, Implementation
-from plumbline.judge import REFUSED, WRONG_ROWS, Verdicts, judge
+from plumbline.judge import judge
 from plumbline.reach import reach_of
 from plumbline.scenario import Scenario
 from plumbline.strategies import scenarios
+from plumbline.trace import Trace
 
 HANG_SECONDS = 20
 CIRCUMSTANCE_CASES = 300

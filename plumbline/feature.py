@@ -51,4 +51,4 @@ class LocalFeature:
 
     def _poison(self) -> None:
         if self._buffer.numel():
-            self._buffer.untyped_storage().fill_(POISON)
+            torch.tensor([], dtype=torch.uint8).set_(self._buffer.untyped_storage()).fill_(POISON)

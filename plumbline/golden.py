@@ -43,18 +43,29 @@ def _with(**changes: Any) -> ItemRecipe:
 
 ACCEPT: dict[str, tuple[TowerRecipe, RequestRecipe]] = {
     "one_image": (TowerRecipe(), RequestRecipe(items=(_PLAIN,))),
-    "bundle_of_two_sizes": (TowerRecipe(), RequestRecipe(items=(_PLAIN, _with(grid=(1, 2, 3), parts=(6,))), bundle=True)),
+    "bundle_of_two_sizes": (
+        TowerRecipe(),
+        RequestRecipe(items=(_PLAIN, _with(grid=(1, 2, 3), parts=(6,))), bundle=True),
+    ),
     "repeated_image": (TowerRecipe(), RequestRecipe(items=(_PLAIN, _PLAIN), gaps=(0,))),
-    "several_spans_reversed": (TowerRecipe(), RequestRecipe(items=(_with(pieces=3, span_order="reversed"),), gaps=(1, 0))),
+    "several_spans_reversed": (
+        TowerRecipe(),
+        RequestRecipe(items=(_with(pieces=3, span_order="reversed"),), gaps=(1, 0)),
+    ),
     "video_span_per_frame": (_MERGED, RequestRecipe(items=(_with(modality="video", grid=(3, 2, 2), parts=(12,)),))),
     "merged_with_side_rows": (_MERGED, RequestRecipe(items=(_with(grid=(1, 4, 2), parts=(8,)),))),
     "tiles_in_two_tensors": (_TILES, RequestRecipe(items=(_with(grid=None, parts=(2, 3), pieces=2),))),
     "no_tiles": (_TILES, RequestRecipe(items=(_with(grid=None, parts=(0,)),))),
-    "audio_beside_image": (TowerRecipe(), RequestRecipe(items=(_with(modality="audio", grid=None, parts=(3,)), _PLAIN), weave=True)),
+    "audio_beside_image": (
+        TowerRecipe(),
+        RequestRecipe(items=(_with(modality="audio", grid=None, parts=(3,)), _PLAIN), weave=True),
+    ),
     "precomputed": (TowerRecipe(), RequestRecipe(items=(_with(source="precomputed", grid=None, parts=(3,)),))),
     "precomputed_bundle": (
         TowerRecipe(merge=2),
-        RequestRecipe(items=tuple(_with(source="precomputed", grid=(1, 2, w), parts=(w // 2,)) for w in (2, 4)), bundle=True),
+        RequestRecipe(
+            items=tuple(_with(source="precomputed", grid=(1, 2, w), parts=(w // 2,)) for w in (2, 4)), bundle=True
+        ),
     ),
     "nan_and_infinity": (TowerRecipe(), RequestRecipe(items=(_with(content=Content(3, "high", 1), dtype="bfloat16"),))),
     "uint8_patches": (TowerRecipe(), RequestRecipe(items=(_with(dtype="uint8"),))),
@@ -120,7 +131,9 @@ def _bits(level: torch.Tensor) -> list[str]:
     return [row.contiguous().view(torch.uint8).numpy().tobytes().hex() for row in level]
 
 
-def _reject(implementation: Implementation, name: str, tower: TowerRecipe, request: RequestRecipe) -> dict[str, Any] | None:
+def _reject(
+    implementation: Implementation, name: str, tower: TowerRecipe, request: RequestRecipe
+) -> dict[str, Any] | None:
     rig = rig_of(implementation, tower)
     broken = FAULTS[name].apply(build_request(tower, request), rig.runtime.spec)
     if broken is None:
@@ -141,6 +154,14 @@ def write(implementation: Implementation, folder: Path = FOLDER) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text(vector))
         checksums[path] = hashlib.sha256(text(vector).encode()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps({"version": 1, "sha256": checksums}, indent=1, sort_keys=True) + "\n")
+    (folder / "manifest.json").write_text(
+        json.dumps({"version": 1, "sha256": checksums}, indent=1, sort_keys=True) + "\n"
+    )
     provenance = {"plumbline": __version__, "torch": torch.__version__, "python": platform.python_version()}
     (folder / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    from plumbline.resolve import resolve
+
+    write(resolve("reference").implementation)

@@ -220,7 +220,9 @@ class PlumblineError(Exception):
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         hint = hint or self.advice
-        super().__init__(" ".join(part for part in (f"{where}:" if where else "", what, f"({hint})" if hint else "") if part))
+        super().__init__(
+            " ".join(part for part in (f"{where}:" if where else "", what, f"({hint})" if hint else "") if part)
+        )
         self.what, self.where, self.hint = what, where, hint
 
 
@@ -594,6 +596,7 @@ class Capability(enum.StrEnum):
     DEVICE = "device"
     GRAPHS = "graphs"
     RANKS = "ranks"
+    TOWERS = "towers"
 
 
 @dataclass(frozen=True, eq=False)

@@ -167,7 +167,9 @@ def one_position_too_many(request: Request, spec: TowerSpec) -> Request | None:
     if not spans or layout is None:
         return None
     n = len(request.token_ids)
-    broken = dataclasses.replace(request, token_ids=torch.cat([request.token_ids, torch.tensor([layout.placeholder_id])]))
+    broken = dataclasses.replace(
+        request, token_ids=torch.cat([request.token_ids, torch.tensor([layout.placeholder_id])])
+    )
     return _first(broken, spans=(*spans, (n, n + 1)))
 
 
@@ -358,7 +360,7 @@ def tokens_of_rank_two(request: Request, spec: TowerSpec) -> Request | None:
 
 @fault("PREP-014", BadTokens)
 def tokens_in_a_list(request: Request, spec: TowerSpec) -> Request | None:
-    return dataclasses.replace(request, token_ids=request.token_ids.tolist())
+    return dataclasses.replace(request, token_ids=request.token_ids.tolist())  # type: ignore[arg-type]
 
 
 @fault("PREP-014", BadTokens)

@@ -37,7 +37,18 @@ WITHOUT_MUTANT = {
 }
 """MUSTs that no implementation's mutant can break; each has its own broken example where it says."""
 
-WORK = {"ENC-002", "ENC-003", "ENC-007", "CHUNK-003", "CACHE-008", "MOVE-001", "MOVE-002", "MOVE-003", "PREP-011", "WORK-001"}
+WORK = {
+    "ENC-002",
+    "ENC-003",
+    "ENC-007",
+    "CHUNK-003",
+    "CACHE-008",
+    "MOVE-001",
+    "MOVE-002",
+    "MOVE-003",
+    "PREP-011",
+    "WORK-001",
+}
 BALANCE = {"CACHE-003", "CACHE-004", "CACHE-009", "LIFE-010"}
 
 
@@ -74,7 +85,9 @@ def run_one(spec: str, seed: int) -> Result:
     torch.set_num_threads(1)
     mutant = spec.endswith(".py")
     accept = list(load(spec, "ACCEPT")) if mutant else []
-    result = Result(Path(spec).stem, load(spec, "BUG") if mutant else "", load(spec, "PARENT") if mutant else "", accept)
+    result = Result(
+        Path(spec).stem, load(spec, "BUG") if mutant else "", load(spec, "PARENT") if mutant else "", accept
+    )
     began = time.perf_counter()
 
     def done(outcome: Outcome, count: int, total: int) -> None:
@@ -103,7 +116,9 @@ def _cited(outcome: Any) -> set[str]:
     """A malformed-request test cites many ids; its parameter says which one it was about."""
     from plumbline.malformed import FAULTS
 
-    about = [f.requirement for name, f in FAULTS.items() if f"-{name}]" in outcome.nodeid or f"[{name}-" in outcome.nodeid]
+    about = [
+        f.requirement for name, f in FAULTS.items() if f"-{name}]" in outcome.nodeid or f"[{name}-" in outcome.nodeid
+    ]
     return set(about) or set(outcome.requirements)
 
 
@@ -137,9 +152,8 @@ def run_all(specs: Sequence[str], seed: int, workers: int, console: Console) -> 
             results.append(result)
             first = f"{result.seconds_to_first_failure:.1f} s" if result.seconds_to_first_failure is not None else ""
             shown = ", ".join(result.killed_by[:6]) + (" ..." if len(result.killed_by) > 6 else "")
-            console.print(
-                f"[dim]{time.perf_counter() - began:5.0f} s {count}/{len(specs)}[/] {result.cell:9s} {result.mutant}  {first}  {shown}"
-            )
+            at = f"[dim]{time.perf_counter() - began:5.0f} s {count}/{len(specs)}[/]"
+            console.print(f"{at} {result.cell:9s} {result.mutant}  {first}  {shown}")
     return results
 
 
@@ -170,13 +184,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     bad_parents = [r.mutant for r in parents if r.killed_by or r.error]
     alive = [r for r in results if not r.killed]
     for r in alive:
-        console.print(f"[red]{r.cell}[/] {r.mutant}: accepts {', '.join(r.accept)}; got {', '.join(r.killed_by) or r.error or 'nothing'}")
+        console.print(
+            f"[red]{r.cell}[/] {r.mutant}: accepts {', '.join(r.accept)}; got {', '.join(r.killed_by) or r.error or 'nothing'}"
+        )
     missing = [] if options.names else uncovered(results)
     if missing:
         console.print(f"[red]kill no mutant:[/] {', '.join(missing)}")
     if bad_parents:
         console.print(f"[red]parents fail:[/] {', '.join(bad_parents)}")
-    console.print(f"{len(results) - len(alive)} of {len(results)} mutants killed by an acceptable id; {options.report}/mutants.json")
+    console.print(
+        f"{len(results) - len(alive)} of {len(results)} mutants killed by an acceptable id; {options.report}/mutants.json"
+    )
     return 1 if alive or missing or bad_parents or not results else 0
 
 

@@ -12,7 +12,9 @@ from plumbline.rig import Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, Content, ItemRecipe, RequestRecipe, TowerRecipe
 
 
-def rig_of(implementation: Implementation, tower: TowerRecipe | None = None, cache_bytes: int = 1 << 20, patches: int = 64) -> Rig:
+def rig_of(
+    implementation: Implementation, tower: TowerRecipe | None = None, cache_bytes: int = 1 << 20, patches: int = 64
+) -> Rig:
     """All parts around an exact tower."""
     recipe = tower or TowerRecipe()
     spec = exact_spec(recipe)

@@ -71,7 +71,7 @@ def photo_files(folder: Path | None) -> list[Path]:
         return [FIXTURES / entry["file"] for entry in manifest["photos"]]
     if not folder.is_dir():
         raise PhotoError("not a folder", where=str(folder))
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
     if not files:
         raise PhotoError("no photos", where=str(folder), hint=f"files that end in {', '.join(sorted(SUFFIXES))}")
     if len(files) > MAX_PHOTOS:

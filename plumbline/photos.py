@@ -302,7 +302,7 @@ def run_photos(
     folder: photos to use; None: those of the repository. progress: told each phase. seed: of the text around the
     photos. Returns the report's "photos" object. Each subject runs twice, in the order ABBA, and the faster run gives
     its figures; it has none if it failed. What failed or differs, or a tower that cannot be certified here, is told
-    in "difference". Raises PhotoError.
+    in "difference", a line for each. Raises PhotoError.
     """
     progress("photos: reading and processing")
     photos = read_photos(folder)
@@ -353,5 +353,5 @@ def run_photos(
             if runs
         ],
         "identical": not troubles,
-        "difference": "; ".join(dict.fromkeys(troubles)) or None,
+        "difference": "\n".join(dict.fromkeys(" ".join(line.split()) for line in troubles)) or None,
     }

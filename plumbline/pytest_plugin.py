@@ -23,7 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--replace", action="append", default=[], metavar="PART=SPEC", help="replace one part")
     group.addoption("--profile", default="tests", metavar="NAME", help="quick, tests, default, thorough or mutant")
     group.addoption("--cases", type=int, default=None, metavar="N", help="generated workloads in each shard")
-    group.addoption("--plumbline-seed", type=int, default=None, metavar="N", help="seed of the session; random if not given")
+    group.addoption(
+        "--plumbline-seed", type=int, default=None, metavar="N", help="seed of the session; random if not given"
+    )
     group.addoption("--subjects-only", action="store_true", help="only tests of an implementation")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plumbline import closed_form
-from plumbline.engine import Trace
 from plumbline.interface import Rows
+from plumbline.trace import Trace
 
 FLOORS = {
     "several spans": 0.05,
@@ -49,32 +49,42 @@ def reach_of(trace: Trace) -> set[str]:
     items = [i for r in scenario.requests for i in r.items]
     truths = [closed_form.truth(scenario.tower, i) for i in items]
     seeds = [i.content.seed for i in items]
-    found |= {"near-duplicates"} if any(
-        seeds[a] == seeds[b] and truths[a] != truths[b] for a in range(len(items)) for b in range(a)
-    ) else set()
+    found |= (
+        {"near-duplicates"}
+        if any(seeds[a] == seeds[b] and truths[a] != truths[b] for a in range(len(items)) for b in range(a))
+        else set()
+    )
     found |= {"equal items"} if len(set(truths)) < len(truths) else set()
     rows = sum(closed_form.row_count(scenario.tower, i) for i in items)
     found |= {"cache smaller than the items"} if 0 < scenario.cache_rows < rows else set()
     found |= {"lazy payload"} if scenario.lazy and items else set()
     found |= {"id used twice"} if len({r.name for r in scenario.requests}) < len(scenario.requests) else set()
     found |= {"malformed request"} if any(s.broken for s in trace.submissions) else set()
-    found |= {"bundle"} if any(s.request.items and len(s.request.items) < len(s.recipe.items) for s in trace.submissions) else set()
+    found |= (
+        {"bundle"}
+        if any(s.request.items and len(s.request.items) < len(s.recipe.items) for s in trace.submissions)
+        else set()
+    )
     for item in items:
         several = item.pieces > 1 and closed_form.row_count(scenario.tower, item) > 1
-        found |= {name for name, here in {
-            "several spans": several,
-            "spans in another order": several and item.span_order != "ascending",
-            "video": item.modality == "video",
-            "tiles": not item.grid,
-            "empty item": not sum(item.parts),
-            "precomputed": item.source == "precomputed",
-            "strided payload": item.strides != "contiguous",
-            "side rows": bool(scenario.tower.side_levels),
-            "caller key": bool(item.given),
-            "extras": bool(item.extras),
-            "fenced payload": item.fence and scenario.lazy,
-            "faulty item": item.fault,
-        }.items() if here}
+        found |= {
+            name
+            for name, here in {
+                "several spans": several,
+                "spans in another order": several and item.span_order != "ascending",
+                "video": item.modality == "video",
+                "tiles": not item.grid,
+                "empty item": not sum(item.parts),
+                "precomputed": item.source == "precomputed",
+                "strided payload": item.strides != "contiguous",
+                "side rows": bool(scenario.tower.side_levels),
+                "caller key": bool(item.given),
+                "extras": bool(item.extras),
+                "fenced payload": item.fence and scenario.lazy,
+                "faulty item": item.fault,
+            }.items()
+            if here
+        }
     for record in trace.steps:
         found |= {"several requests in a step"} if sum(isinstance(r, Rows) for r in record.results) > 1 else set()
         found |= {"bad chunk"} if any(s.fault for s in record.scheduled) else set()

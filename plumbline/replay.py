@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from plumbline.bench import REFUSED, WRONG_ROWS
 from plumbline.diagnose import diagnose
 from plumbline.explore import check
 from plumbline.interface import Implementation
-from plumbline.judge import REFUSED, WRONG_ROWS
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, compact, loads
 

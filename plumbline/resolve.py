@@ -49,7 +49,9 @@ def load(spec: str, default: str = "implementation") -> Any:
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
-        raise SpecError(f"{spec!r}: {error}. Name a module:attribute or a file.py:attribute, from the current folder") from error
+        raise SpecError(
+            f"{spec!r}: {error}. Name a module:attribute or a file.py:attribute, from the current folder"
+        ) from error
     if not hasattr(module, attribute):
         names = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
         raise SpecError(f"{spec!r}: {place} has no {attribute!r}; it has {names}")
@@ -94,6 +96,8 @@ def _replaced(implementation: Implementation, part: str, spec: str) -> Implement
     found = load(spec, default=part)
     factory = getattr(found, part) if isinstance(found, Implementation) else found
     if not callable(factory):
-        raise SpecError(f"--replace {part}={spec}: {type(found).__name__} is neither a factory nor an implementation with that part")
+        raise SpecError(
+            f"--replace {part}={spec}: {type(found).__name__} is neither a factory nor an implementation with that part"
+        )
     name = f"{implementation.name} with {part} of {spec}"
     return dataclasses.replace(implementation, **{"name": name, part: factory})

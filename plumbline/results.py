@@ -76,7 +76,10 @@ def environment() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        cpu = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
+        cpu = next(
+            (line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")),
+            cpu,
+        )
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -89,7 +92,9 @@ def environment() -> dict[str, Any]:
 
 def _commit() -> str | None:
     try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -134,7 +139,9 @@ def _judged(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return judged
 
 
-def _failures(subject: Subject, outcomes: Sequence[Outcome], seed: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
+def _failures(
+    subject: Subject, outcomes: Sequence[Outcome], seed: int, folder: Path
+) -> dict[str, list[dict[str, Any]]]:
     failures: dict[str, list[dict[str, Any]]] = {}
     for o in outcomes:
         if o.status != "failed":
@@ -145,14 +152,18 @@ def _failures(subject: Subject, outcomes: Sequence[Outcome], seed: int, folder: 
         if not findings:
             for name in o.requirements:
                 run = f"python -m pytest '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
-                failure = {"message": o.message, "without": [], "scenario": None, "replay": run, "test": o.nodeid}
+                failure: dict[str, Any] = {
+                    "message": o.message,
+                    "without": [],
+                    "scenario": None,
+                    "replay": run,
+                    "test": o.nodeid,
+                }
                 failures.setdefault(name, []).append(failure)
     return {name: sorted(found, key=lambda f: len(json.dumps(f["scenario"])))[:3] for name, found in failures.items()}
 
 
 def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from plumbline.picture import draw
-
     scenario = loads(json.dumps(finding["scenario"]))
     name = "".join(c if c.isalnum() else "-" for c in subject.implementation.name)
     path = folder / "cases" / f"{name}-{finding['requirement']}.json"
@@ -161,7 +172,6 @@ def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) 
         "message": finding["message"],
         "without": list(finding["without"]),
         "scenario": compact(scenario),
-        "picture": draw(scenario),
         "replay": f"nox -s conformance -- {subject.arguments} --replay {path}",
         "test": o.nodeid,
     }
@@ -204,7 +214,9 @@ def _sections(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for section in dict.fromkeys(e["section"] for e in entries):
         mine = [e for e in entries if e["section"] == section and e["level"] == "MUST"]
-        count = {s: sum(e["status"] == s for e in mine) for s in ("held", "failed", "deviation", "not-claimed", "not-run")}
+        count = {
+            s: sum(e["status"] == s for e in mine) for s in ("held", "failed", "deviation", "not-claimed", "not-run")
+        }
         claimed = count["held"] + count["failed"] + count["deviation"]
         found.append(
             {

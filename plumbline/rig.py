@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ from plumbline.interface import (
 Fingerprint = tuple[object, ...]
 
 
+def content(data: bytes) -> bytes:
+    """A short stand-in for a payload's bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 @dataclass(frozen=True)
 class Call:
     """One tower call: patches in it, a fingerprint of each item's content, and whether it raised."""
@@ -51,6 +57,10 @@ class RecordingTower:
     def epoch(self) -> int:
         return self.tower.epoch
 
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.tower.epoch = epoch
+
     def __call__(self, packed: Packed) -> Encoded:
         failed = True
         try:
@@ -67,9 +77,13 @@ class RecordingTower:
             count = sum(item.parts)
             patches = packed.patches[at : at + count]
             at += count
-            extras = tuple((k, str(v.tolist()) if isinstance(v, Tensor) else repr(v)) for k, v in sorted(item.extras.items()))
+            extras = tuple(
+                (k, str(v.tolist()) if isinstance(v, Tensor) else repr(v)) for k, v in sorted(item.extras.items())
+            )
             data = patches.contiguous().view(torch.uint8).numpy().tobytes() if patches.numel() else b""
-            fingerprints.append((item.modality.value, item.grid_thw, item.parts, str(patches.dtype), extras, data))
+            fingerprints.append(
+                (item.modality.value, item.grid_thw, item.parts, str(patches.dtype), extras, content(data))
+            )
         return tuple(fingerprints)
 
 

@@ -32,7 +32,17 @@ T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 DRAWN = frozenset(
-    {Cap.VIDEO, Cap.TILES, Cap.SEVERAL_SPANS, Cap.PRECOMPUTED, Cap.CALLER_KEYS, Cap.SIDE_ROWS, Cap.EXTRAS, Cap.LAZY, Cap.EPOCHS}
+    {
+        Cap.VIDEO,
+        Cap.TILES,
+        Cap.SEVERAL_SPANS,
+        Cap.PRECOMPUTED,
+        Cap.CALLER_KEYS,
+        Cap.SIDE_ROWS,
+        Cap.EXTRAS,
+        Cap.LAZY,
+        Cap.EPOCHS,
+    }
 )
 """Capabilities that decide what is drawn; the others only decide what is judged."""
 
@@ -181,7 +191,9 @@ def _as_rows(item: ItemRecipe, tower: TowerRecipe, with_grid: bool) -> ItemRecip
     """The item's shape as precomputed rows: one row where the tower would give one."""
     count = closed_form.row_count(tower, item)
     grid = item.grid if with_grid else None
-    return dataclasses.replace(item, source="precomputed", grid=grid, parts=(count,), dtype=tower.row_dtype, fault=False)
+    return dataclasses.replace(
+        item, source="precomputed", grid=grid, parts=(count,), dtype=tower.row_dtype, fault=False
+    )
 
 
 def _dress(draw: Draw, item: ItemRecipe, claims: frozenset[Cap]) -> ItemRecipe:
@@ -194,20 +206,21 @@ def _dress(draw: Draw, item: ItemRecipe, claims: frozenset[Cap]) -> ItemRecipe:
     if Cap.EXTRAS in claims and draw(_CHANCE[4]):
         changes["extras"] = draw(_pick(_EXTRAS))
     if Cap.CALLER_KEYS in claims and draw(_CHANCE[6]):
-        return _given(dataclasses.replace(item, **changes), *draw(_pick(_KEYS)), trusted=draw(_CHANCE[2]))
+        return _given(dataclasses.replace(item, **changes), draw(_pick(_KEYS)), draw(_CHANCE[2]))
     return dataclasses.replace(item, **changes)
 
 
-def _given(item: ItemRecipe, tenant: str, key: str, trusted: bool) -> ItemRecipe:
+def _given(item: ItemRecipe, name: tuple[str, str], trusted: bool) -> ItemRecipe:
     """A trusted key stands for one content, so it decides the seed."""
+    tenant, key = name
     content = Content(4 + closed_form.text_code(tenant + "/" + key) % 1000) if trusted else item.content
     return dataclasses.replace(item, given=GivenRecipe(tenant, key, trusted), content=content)
 
 
 def _variant(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe]) -> ItemRecipe:
     """An earlier item again, or with one change."""
-    item = draw(_pick(pool))
-    changed = draw(_pick(_VARIANTS))(draw, tower, claims, item)
+    item: ItemRecipe = draw(_pick(pool))
+    changed: ItemRecipe = draw(_pick(_VARIANTS))(draw, tower, claims, item)
     return changed if sum(changed.parts) <= ITEM_PATCHES else item
 
 
@@ -234,15 +247,17 @@ def _reshaped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Item
         t, h, w = item.grid
         options = [(t, w, h)]
         if item.modality == "video":
-            options += [(1, t * h, w), (h // tower.merge, tower.merge, t * w)] if item.source == "pixels" else [(1, t * h, w)]
+            options += (
+                [(1, t * h, w), (h // tower.merge, tower.merge, t * w)] if item.source == "pixels" else [(1, t * h, w)]
+            )
         grid = draw(_pick(options))
         fits = grid[0] * grid[1] * grid[2] == t * h * w and not (grid[1] % tower.merge or grid[2] % tower.merge)
         return dataclasses.replace(item, grid=grid) if fits else item
     total = sum(item.parts)
     if item.source == "precomputed" or Cap.TILES not in claims:
         return item
-    options = [(total,)] + [(k, total - k) for k in range(1, total)]
-    return dataclasses.replace(item, parts=draw(_pick(options)))
+    divisions: list[tuple[int, ...]] = [(total,), *((k, total - k) for k in range(1, total))]
+    return dataclasses.replace(item, parts=draw(_pick(divisions)))
 
 
 def _remodelled(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:

@@ -15,18 +15,15 @@ implementation = Implementation(
     version="0.1.0",
     capabilities=frozenset(
         {
-            Capability.VIDEO,
-            Capability.TILES,
-            Capability.SEVERAL_SPANS,
-            Capability.PRECOMPUTED,
-            Capability.CALLER_KEYS,
-            Capability.SIDE_ROWS,
-            Capability.EXTRAS,
-            Capability.LAZY,
-            Capability.EPOCHS,
-            Capability.PORT,
-            Capability.DIGEST_V1,
-            Capability.MERGE_OUT,
+            *(
+                Capability.VIDEO,
+                Capability.TILES,
+                Capability.SEVERAL_SPANS,
+                Capability.PRECOMPUTED,
+                Capability.CALLER_KEYS,
+            ),
+            *(Capability.SIDE_ROWS, Capability.EXTRAS, Capability.LAZY, Capability.EPOCHS, Capability.PORT),
+            *(Capability.DIGEST_V1, Capability.MERGE_OUT, Capability.TOWERS),
         }
     ),
     identify=lambda runtime: identify,

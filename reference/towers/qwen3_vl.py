@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from plumbline.interface import BadGrid, Encoded, Item, Layout, Modality, Packed, PlumblineError, TowerSpec
+from plumbline.interface import Encoded, Layout, Modality, Packed, PlumblineError, TowerSpec
 
 EPS = 1e-6
 
@@ -182,7 +182,10 @@ def read_weights(
 
 
 class Qwen3VLTower:
-    """``plumbline.interface.Tower``. row_floor: may be set at any time. linear_shapes: what a certificate sweeps."""
+    """``plumbline.interface.Tower``. row_floor: may be set at any time. linear_shapes: what a certificate sweeps.
+
+    NUM-001, NUM-002, NUM-003.
+    """
 
     def __init__(self, config: Config, weights: Mapping[str, Tensor], spec: TowerSpec, epoch: int, row_floor: int):
         self.config, self.spec, self.epoch, self.row_floor = config, spec, epoch, row_floor
@@ -191,12 +194,6 @@ class Qwen3VLTower:
         self.linear_shapes = tuple(sorted(set(config.linears().values())))
         # Positions and softmax want at least float32, whatever the weights are stored in.
         self.wide = torch.promote_types(spec.dtype, torch.float32)
-
-    def rows(self, item: Item) -> int:
-        """One row for each block of merge x merge patches. Raises BadGrid: an item of this tower has a grid."""
-        if item.grid_thw is None:
-            raise BadGrid("no grid", hint="grid_thw is int64 [1, 3]: frames, height and width in patches")
-        return int(item.grid_thw.prod()) // self.config.spatial_merge_size**2
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:

@@ -8,9 +8,9 @@ import random
 import pytest
 import torch
 
+from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.interface import Cache, Chunk, Encoded, Identity, Rows
-from plumbline.judge import expected_rows
 from plumbline.parts import float_rows, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import RequestRecipe, TowerRecipe

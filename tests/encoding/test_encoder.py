@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.interface import Encoded, EncodingFailed, PayloadMissing
-from plumbline.judge import expected_rows
 from plumbline.parts import image, item_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
@@ -19,7 +19,14 @@ from plumbline.scenario import Content, ItemRecipe, TowerRecipe
 @pytest.mark.parametrize("patches", [4, 16, 1000])
 def test_results_are_one_for_each_item_in_order(subject: Subject, patches: int) -> None:
     rig = rig_of(subject.implementation, patches=patches)
-    recipes = [image(1, 9), image(2, 2), image(3, 4, fault=True), image(1, 9), image(4, 1, dtype="bfloat16"), image(5, 5)]
+    recipes = [
+        image(1, 9),
+        image(2, 2),
+        image(3, 4, fault=True),
+        image(1, 9),
+        image(4, 1, dtype="bfloat16"),
+        image(5, 5),
+    ]
     items = [item_of(r) for r in recipes]
     items.insert(2, dataclasses.replace(items[1], payload=None))
     results = rig.encoder.encode(items)
@@ -43,7 +50,12 @@ def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) ->
     tower = TowerRecipe(merge=2, side_levels=1)
     recipes = [
         ItemRecipe(modality=m, grid=(t, 2 * h, 2 * w), parts=(t * 4 * h * w,), content=Content(s))
-        for m, t, h, w, s in [("image", 1, 1, 1, 1), ("image", 1, 2, 1, 2), ("image", 1, 1, 3, 1), ("image", 1, 2, 2, 1)]
+        for m, t, h, w, s in [
+            ("image", 1, 1, 1, 1),
+            ("image", 1, 2, 1, 2),
+            ("image", 1, 1, 3, 1),
+            ("image", 1, 2, 2, 1),
+        ]
     ]
     rig = rig_of(subject.implementation, tower, patches=1000)
     alone = {r: rig.encoder.encode([item_of(r, tower)])[0] for r in recipes}

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from plumbline import golden
-from plumbline.judge import needs
+from plumbline.bench import needs
 from plumbline.resolve import Subject, resolve
 
 MANIFEST = json.loads((golden.FOLDER / "manifest.json").read_text())
@@ -35,7 +35,9 @@ def test_the_reference_gives_the_stored_vectors_and_no_others() -> None:
     files = {p.relative_to(golden.FOLDER).as_posix() for p in golden.FOLDER.glob("*/*.json")}
     assert set(current) == files == set(MANIFEST["sha256"])
     for path, vector in current.items():
-        assert golden.text(vector) == (golden.FOLDER / path).read_text(), f"{path}: run nox -s fixtures, and say why it changed"
+        assert golden.text(vector) == (golden.FOLDER / path).read_text(), (
+            f"{path}: run nox -s fixtures, and say why it changed"
+        )
 
 
 def test_checksums_match_the_manifest() -> None:

@@ -152,7 +152,9 @@ def test_digests_and_keys_are_equal_in_processes_with_other_hash_seeds(subject: 
 
 def keyed(rig_digest: object, seed: int, tenant: str, key: str, trust: Trust, patches: int = 4) -> Item:
     item = item_of(image(seed, patches))
-    return Item(item.modality, item.source, item.payload, item.spans, item.grid_thw, {}, (CallerKey(tenant, key, trust),))
+    return Item(
+        item.modality, item.source, item.payload, item.spans, item.grid_thw, {}, (CallerKey(tenant, key, trust),)
+    )
 
 
 @pytest.mark.requirement("IDENT-008")
@@ -168,8 +170,25 @@ def test_a_trusted_key_stands_for_the_values_and_for_nothing_else(subject: Subje
 def test_tenant_and_key_count_in_full(subject: Subject, trust: Trust) -> None:
     """Padded hex on either side, case, empty strings, and characters moved from one to the other."""
     rig = rig_of(subject.implementation)
-    hexes = ["ab" + "0" * 62, "cd" + "0" * 62, "0" * 62 + "ab", "0" * 62 + "cd", "ab", "AB", "ab" * 32, "ab" * 31 + "ac"]
-    names = [("t", h) for h in hexes] + [("t", ""), ("", "t"), ("ta", "b"), ("t", "ab "), ("", ""), ("t\0a", "b"), ("t", "\0ab")]
+    hexes = [
+        "ab" + "0" * 62,
+        "cd" + "0" * 62,
+        "0" * 62 + "ab",
+        "0" * 62 + "cd",
+        "ab",
+        "AB",
+        "ab" * 32,
+        "ab" * 31 + "ac",
+    ]
+    names = [("t", h) for h in hexes] + [
+        ("t", ""),
+        ("", "t"),
+        ("ta", "b"),
+        ("t", "ab "),
+        ("", ""),
+        ("t\0a", "b"),
+        ("t", "\0ab"),
+    ]
     digests = {identity_of(rig, keyed(rig, 1, t, k, trust)).digest: (t, k) for t, k in names}
     assert len(digests) == len(names)
 
@@ -203,7 +222,11 @@ def test_row_affecting_extras_count_with_name_type_and_value(subject: Subject) -
     rig = rig_of(subject.implementation)
     sets: list[tuple[ExtraRecipe, ...]] = [()]
     sets += [(ExtraRecipe("fps", v),) for v in (1, 2, 1.0, "1", (1,), (1, 2), "", 0, -1, 1.5, 2**40)]
-    sets += [(ExtraRecipe("fp", "s1"),), (ExtraRecipe("f", 1), ExtraRecipe("ps", 1)), (ExtraRecipe("a", 1), ExtraRecipe("b", 2))]
+    sets += [
+        (ExtraRecipe("fp", "s1"),),
+        (ExtraRecipe("f", 1), ExtraRecipe("ps", 1)),
+        (ExtraRecipe("a", 1), ExtraRecipe("b", 2)),
+    ]
     sets += [(ExtraRecipe("a", 2), ExtraRecipe("b", 1)), (ExtraRecipe("crop", (1, 2)),), (ExtraRecipe("crop", (2, 1)),)]
     digests = [digest_of(rig, image(1, extras=s)) for s in sets]
     assert len(set(digests)) == len(sets)

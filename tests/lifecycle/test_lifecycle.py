@@ -23,7 +23,12 @@ def payload_refs(subject: Subject, end: str) -> list[weakref.ref[torch.Tensor]]:
         refs += [weakref.ref(i.payload) for i in prepared.items if isinstance(i.payload, torch.Tensor)]
         rig.embed.admit(prepared)
     n = len(prepared.token_ids)
-    cuts = {"done": [(0, 3), (3, n)], "aborted in the middle of an item": [(0, 3)], "aborted before a step": [], "failed": [(0, n)]}
+    cuts = {
+        "done": [(0, 3), (3, n)],
+        "aborted in the middle of an item": [(0, 3)],
+        "aborted before a step": [],
+        "failed": [(0, n)],
+    }
     for lo, hi in cuts[end]:
         step = rig.embed.step([Chunk(f"r{k}", lo, hi) for k in range(3)])
         assert {type(r) for r in step.results} == {Failure if end == "failed" else Rows}

@@ -26,7 +26,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plumbline.certify import ROW_COUNTS, certify, join, same_bits
-from plumbline.interface import BadGrid, Encoded, Item, Modality, Packed, PackedItem, Source
+from plumbline.interface import Encoded, Modality, Packed, PackedItem
 from plumbline.small_tower import checkpoint, values
 from reference.towers.qwen3_vl import BadCheckpoint, Qwen3VLTower, load
 
@@ -327,8 +326,3 @@ def test_the_specification_follows_the_checkpoint(small: Path) -> None:
     layout = tower.spec.layouts[Modality.VIDEO]
     assert (layout.placeholder_id, layout.patch_shape, layout.merge) == (151656, (3 * 2 * 16 * 16,), 2)
     assert (tower.spec.hidden_size, tower.spec.side_levels, tower.spec.vocab_size) == (48, 2, 151936)
-    patches = torch.zeros(72, 1536)
-    item = Item(Modality.VIDEO, Source.PIXELS, patches, ((0, 18),), torch.tensor([[3, 4, 6]]))
-    assert tower.rows(item) == 18
-    with pytest.raises(BadGrid):
-        tower.rows(replace(item, grid_thw=None))

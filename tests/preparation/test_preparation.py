@@ -25,10 +25,17 @@ BASES = {
     "rows": (TowerRecipe(), (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),)),
     "bundle": (TowerRecipe(), (image(1), image(2, 3))),
 }
-NEEDS = {"video": Capability.VIDEO, "tiles": Capability.TILES, "one tile": Capability.TILES, "rows": Capability.PRECOMPUTED}
+NEEDS = {
+    "video": Capability.VIDEO,
+    "tiles": Capability.TILES,
+    "one tile": Capability.TILES,
+    "rows": Capability.PRECOMPUTED,
+}
 
 
-@pytest.mark.requirement("ITEM-002", "ITEM-006", "ITEM-007", "PREP-006", "PREP-007", "PREP-008", "PREP-010", "PREP-013", "PREP-014")
+@pytest.mark.requirement(
+    "ITEM-002", "ITEM-006", "ITEM-007", "PREP-006", "PREP-007", "PREP-008", "PREP-010", "PREP-013", "PREP-014"
+)
 @pytest.mark.parametrize("name", [n for n in FAULTS if FAULTS[n].requirement != "PREP-015"])
 def test_a_malformed_request_is_refused_with_its_error_and_alone(subject: Subject, name: str) -> None:
     refuse(subject, name)

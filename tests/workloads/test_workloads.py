@@ -13,6 +13,7 @@ from plumbline.reach import FLOORS
 from plumbline.resolve import Subject
 from plumbline.strategies import DRAWN
 
+
 def exploration_json(found: Exploration) -> dict[str, object]:
     """Plain data, so that it survives the way from an xdist worker."""
     return {
@@ -54,9 +55,7 @@ def test_what_is_not_claimed_is_refused_or_right(
 ) -> None:
     if subject.implementation.capabilities >= DRAWN:
         pytest.skip("everything is claimed")
-    found = explore(
-        subject.implementation, 150, request.config.option.plumbline_seed, shrink=False, draw=DRAWN
-    )
+    found = explore(subject.implementation, 150, request.config.option.plumbline_seed, shrink=False, draw=DRAWN)
     assert not found.findings, said(found)
 
 
@@ -69,5 +68,9 @@ def test_reach(subject: Subject, request: pytest.FixtureRequest) -> None:
     if not subject.implementation.capabilities >= DRAWN:
         pytest.skip("what is not claimed is not drawn")
     found = explore(subject.implementation, 600, request.config.option.plumbline_seed + 77)
-    low = {name: found.reach[name] / found.cases for name, floor in FLOORS.items() if found.reach[name] < floor * found.cases}
+    low = {
+        name: found.reach[name] / found.cases
+        for name, floor in FLOORS.items()
+        if found.reach[name] < floor * found.cases
+    }
     assert found.first_failure is not None or not low, f"situations reached too rarely: {low}"

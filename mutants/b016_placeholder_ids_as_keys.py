@@ -1,0 +1,27 @@
+"""B016 (sglang-omni #258): placeholders are their own prefix keys, so the radix tree takes the second image for the
+first."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import optimized
+from optimized.prepare import Draft, Preparer
+from plumbline.interface import Capability, Identity
+
+BUG = "B016"
+PARENT = "optimized"
+ACCEPT = ("PREFIX-002", "PREFIX-004", "PREFIX-005")
+
+
+class PlaceholderIds(Preparer):
+    def prefix_keys(self, draft: Draft, identities: Sequence[Identity]) -> Any:
+        return draft.request.token_ids.numpy().copy()
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant b016 placeholder ids as keys",
+    capabilities=optimized.implementation.capabilities - {Capability.DIGEST_V1},
+    prepare=PlaceholderIds,
+)

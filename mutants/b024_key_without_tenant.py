@@ -1,0 +1,27 @@
+"""After B024 (dynamo #9561) and vLLM #55439: the tenant is not part of the key, so one tenant's uuid hits what
+another tenant put there."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import replace
+
+import optimized
+from optimized.identify import Identifier
+from plumbline.interface import Capability, Item
+
+BUG = "B024"
+PARENT = "optimized"
+ACCEPT = ("ISO-005", "IDENT-008")
+
+
+class WithoutTenant(Identifier):
+    def caller_key(self, item: Item) -> Iterator[bytes]:
+        return super().caller_key(replace(item, given=tuple(replace(key, tenant="") for key in item.given)))
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant b024 key without tenant",
+    capabilities=optimized.implementation.capabilities - {Capability.DIGEST_V1},
+    identify=WithoutTenant,
+)

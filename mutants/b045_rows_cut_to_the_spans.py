@@ -1,0 +1,31 @@
+"""B045 (verifiers #1653) and SGLang's own repair: more rows than positions are cut to the last ones, with at most a
+warning."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
+
+import optimized
+from optimized.prepare import Preparer
+from plumbline.interface import Item, Layout, Source
+
+BUG = "B045"
+PARENT = "optimized"
+ACCEPT = ("ITEM-002",)
+
+
+class Cuts(Preparer):
+    def split(self, item: Item, layout: Layout, where: str) -> Iterator[Item]:
+        positions = sum(hi - lo for lo, hi in item.spans)
+        if item.source is Source.PRECOMPUTED and item.grid_thw is None and isinstance(item.payload, Tensor):
+            item = replace(item, payload=item.payload[len(item.payload) - positions :] if positions else item.payload)
+        return super().split(item, layout, where)
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant b045 rows cut to the spans",
+    prepare=Cuts,
+)

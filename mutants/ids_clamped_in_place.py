@@ -1,0 +1,30 @@
+"""After B112 (SGLang #27863): ids beyond the vocabulary are clamped for the lookup, in the tensor that the prompt is
+kept in, so a retried step no longer has its placeholders."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+import optimized
+from optimized.merge import Merger
+
+BUG = "B112"
+PARENT = "optimized"
+ACCEPT = ("MERGE-003",)
+
+
+class Clamps(Merger):
+    def write_text(
+        self, embeds: Tensor, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().write_text(embeds, token_ids, mask, embed_tokens)
+        embeds.copy_(embed_tokens(self.on_device(token_ids.clamp_(max=self.spec.vocab_size - 1))))
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant ids clamped in place",
+    merge=Clamps,
+)

@@ -1,0 +1,28 @@
+"""After B110 (mlx-vlm #1332): every deeper layer is given the side rows of the first, which shows with two levels
+only."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from torch import Tensor
+
+import optimized
+from optimized.merge import Merger
+from plumbline.interface import Rows
+
+BUG = "B110"
+PARENT = "optimized"
+ACCEPT = ("MERGE-004",)
+
+
+class OneLevel(Merger):
+    def side(self, rows: Sequence[Rows]) -> tuple[Tensor, ...]:
+        levels = super().side(rows)
+        return levels[:1] * len(levels)
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant side rows of first level",
+    merge=OneLevel,
+)

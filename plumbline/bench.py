@@ -1,0 +1,106 @@
+"""What every judge works with: the trace, the claims, and where verdicts go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from torch import Tensor
+
+from plumbline import closed_form
+from plumbline.build import bits_of, tensor_of_bits
+from plumbline.interface import Capability, CapabilityMissing, PlumblineError
+from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
+from plumbline.trace import Crash, Scheduled, Trace, items_of
+
+WRONG_ROWS, REFUSED = "rows", "refused"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """requirement: an id, or one of the two provisional verdicts."""
+
+    requirement: str
+    message: str
+
+
+@dataclass
+class Verdicts:
+    judged: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    capability_missing: int = 0
+
+
+def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:
+    """What a request asks of an implementation beyond the core."""
+    found: set[Capability] = set()
+    if tower.side_levels:
+        found.add(Capability.SIDE_ROWS)
+    for item in recipe.items:
+        grid = closed_form.has_grid(tower, item.modality)
+        if item.modality == "video":
+            found.add(Capability.VIDEO)
+        elif item.pieces > 1 and closed_form.row_count(tower, item) > 1:
+            found.add(Capability.SEVERAL_SPANS)
+        if not grid or len(item.parts) != 1:
+            found.add(Capability.TILES)
+        if item.source == "precomputed":
+            found.add(Capability.PRECOMPUTED)
+        if item.given:
+            found.add(Capability.CALLER_KEYS)
+        if item.extras:
+            found.add(Capability.EXTRAS)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def expected_rows(tower: TowerRecipe, item: ItemRecipe, epoch: int, level: int) -> Tensor:
+    """[R, hidden] bit patterns of an item's rows at one side level (0: the main rows)."""
+    rows = closed_form.rows(tower, item, epoch)[level]
+    return bits_of(tensor_of_bits(rows, tower.hidden, tower.row_dtype))
+
+
+class Bench:
+    """A judge's view of one run. A subclass judges one side of it, in ``go``."""
+
+    def __init__(self, trace: Trace, claims: frozenset[Capability], verdicts: Verdicts) -> None:
+        self.trace, self.claims, self.verdicts = trace, claims, verdicts
+        self.tower = trace.scenario.tower
+        self.crashed = bool(trace.crashes)
+        self.fenced = {
+            closed_form.truth(self.tower, item)
+            for s in trace.submissions
+            for item in s.recipe.items
+            if item.fence and trace.scenario.lazy
+        }
+        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
+
+    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+        self.verdicts.judged[requirement] += 1
+        if not holds:
+            self.verdicts.violations.append(Violation(requirement, message))
+        return holds
+
+    def claimed(self, *capabilities: Capability) -> bool:
+        return all(c in self.claims for c in capabilities)
+
+    def may_refuse(self, recipe: RequestRecipe, error: BaseException) -> bool:
+        """Whether CapabilityMissing is an answer here: something that the request needs is not claimed."""
+        if isinstance(error, CapabilityMissing) and needs(self.tower, recipe) - self.claims:
+            self.verdicts.capability_missing += 1
+            return True
+        return False
+
+    def crash(self, crash: Crash) -> None:
+        where = f"{crash.phase}{' of ' + crash.request_id if crash.request_id else ''}"
+        self.check(REFUSED, False, f"{where} raised {type(crash.error).__name__}: {crash.error}")
+        typed = isinstance(crash.error, PlumblineError)
+        self.check(
+            "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"
+        )
+
+    def needed(self, s: Scheduled) -> list[ItemRecipe]:
+        if s.entry is None or s.fault:
+            return []
+        return [s.entry.submission.recipe.items[i] for i in sorted(items_of(self.tower, s, listed_order=False))]

@@ -1,0 +1,171 @@
+"""Judges what each step gave: one result for each chunk, its positions and rows, and what merging made of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plumbline import closed_form
+from plumbline.bench import REFUSED, WRONG_ROWS, Bench, expected_rows
+from plumbline.build import bits_of
+from plumbline.interface import Capability, Failure, PlumblineError, Rows
+from plumbline.scenario import ITEMSIZE, RequestRecipe
+from plumbline.trace import Scheduled, StepRecord
+
+
+class StepJudge(Bench):
+    def go(self) -> None:
+        for record in self.trace.steps:
+            self.step(record)
+
+    def step(self, record: StepRecord) -> None:
+        if self.crashed and not record.results:
+            return
+        scheduled = record.scheduled
+        ids = [getattr(r, "request_id", None) for r in record.results]
+        wanted = [s.chunk.request_id for s in scheduled]
+        if not self.check("CHUNK-004", ids == wanted, f"step {record.number}: results of {ids} for chunks of {wanted}"):
+            return
+        for s, result in zip(scheduled, record.results, strict=True):
+            self._result(record, s, result)
+        for note in record.merge_notes:
+            requirement, _, message = note.partition(" ")
+            self.check(requirement, False, f"step {record.number}: {message}")
+        for requirement in ("MERGE-002", "MERGE-003"):
+            self.check(requirement, True)
+        if self.claimed(Capability.MERGE_OUT) and record.number % 2:
+            self.check("MERGE-005", True)
+        if record.merged is not None:
+            self._merged(record)
+        if self.trace.scenario.lazy:
+            self.check(
+                "LIFE-007",
+                not record.opened_early,
+                f"step {record.number} opened {record.opened_early} before its chunk",
+            )
+        if self.claimed(Capability.CACHE):
+            over = f"step {record.number}: {record.cache_bytes} bytes in a cache of {self.trace.cache_budget}"
+            self.check("CACHE-004", record.cache_bytes <= self.trace.cache_budget, over)
+
+    def _result(self, record: StepRecord, s: Scheduled, result: Rows | Failure) -> None:
+        where = f"step {record.number}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
+        error = result.error if isinstance(result, Failure) else None
+        if error is not None:
+            self.check("ISO-003", isinstance(error, PlumblineError), f"{where}: {error!r}")
+        name = type(error).__name__ if error else "rows"
+        if s.fault or s.entry is None:
+            self.check("CHUNK-005", name == s.fault, f"{where} must fail with {s.fault}, got {name}")
+            return
+        needed = self.needed(s)
+        if s.served_epoch is not None and s.served_epoch != record.epoch:
+            self.check(
+                "EPOCH-002", name == "EpochChanged", f"{where} was served under epoch {s.served_epoch}, got {name}"
+            )
+            return
+        if any(item.fault for item in needed):
+            self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}")
+            return
+        if error is not None:
+            if not self.may_refuse(s.entry.submission.recipe, error):
+                self.check(REFUSED, False, f"{where} is valid and failed: {error!r}")
+            return
+        assert isinstance(result, Rows)
+        lost = {f.request_id: f.error for f in record.settled}
+        fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
+        if s.chunk.request_id in lost:
+            taken = type(lost[s.chunk.request_id]).__name__ == "LeaseLost" and fenced
+            self.check("LIFE-009", taken, f"{where} was taken back: {lost[s.chunk.request_id]!r}")
+            return
+        if fenced:
+            self.check("LIFE-009", True)
+        self._rows(record, s, result, where)
+
+    def _rows(self, record: StepRecord, s: Scheduled, result: Rows, where: str) -> None:
+        assert s.entry
+        recipe, hidden = s.entry.submission.recipe, self.tower.hidden
+        owner = closed_form.lay_out(self.tower, recipe).owner
+        at = [p for p in range(s.chunk.lo, s.chunk.hi) if owner[p] is not None]
+        good = result.positions.dtype is torch.int64 and result.positions.device.type == "cpu"
+        got = result.positions.tolist() if good else None
+        if not self.check("CHUNK-006", got == at, f"{where} has positions {got} for {at}"):
+            return
+        levels = (result.rows, *result.side)
+        shapes = [tuple(level.shape) for level in levels]
+        expected = [(len(at), hidden)] * (1 + self.tower.side_levels)
+        shape_id = "CHUNK-007" if not at else WRONG_ROWS
+        if not self.check(shape_id, shapes == expected, f"{where} has rows of {shapes} for {expected}"):
+            return
+        dtype = getattr(torch, self.tower.row_dtype)
+        if not self.check(
+            WRONG_ROWS, all(x.dtype is dtype for x in levels), f"{where} has rows of {[x.dtype for x in levels]}"
+        ):
+            return
+        for level, tensor in enumerate(levels):
+            wrong = self._compare(recipe, owner, at, bits_of(tensor), record.epoch, level)
+            self.check(WRONG_ROWS, not wrong, f"{where}{f', side level {level}' if level else ''}: {wrong}")
+
+    def _expected(self, recipe: RequestRecipe, owner: object, at: list[int], epoch: int, level: int) -> Tensor:
+        pieces = []
+        for p in at:
+            item, row = owner[p]  # type: ignore[index]
+            pieces.append(expected_rows(self.tower, recipe.items[item], epoch, level)[row])
+        size = ITEMSIZE[self.tower.row_dtype]
+        empty = torch.empty(0, self.tower.hidden, dtype={2: torch.int16, 4: torch.int32}[size])
+        return torch.stack(pieces) if pieces else empty
+
+    def _compare(self, recipe: RequestRecipe, owner: object, at: list[int], got: Tensor, epoch: int, level: int) -> str:
+        """Empty if the bits are right; else the first wrong row, and whose row it is."""
+        expected = self._expected(recipe, owner, at, epoch, level)
+        if torch.equal(got, expected):
+            return ""
+        k = int((got != expected).any(1).nonzero()[0])
+        item, row = owner[at[k]]  # type: ignore[index]
+        return f"position {at[k]} must hold row {row} of item {item}, and holds {self._whose(got[k], epoch)}"
+
+    def _whose(self, row: Tensor, epoch: int) -> str:
+        """The reverse index: which item's row, of which request, side level and epoch, this is."""
+        for s in self.trace.submissions:
+            for i, item in enumerate(s.recipe.items):
+                for e in (epoch, *(e for e in range(3) if e != epoch)):
+                    for level in range(1 + self.tower.side_levels):
+                        rows = expected_rows(self.tower, item, e, level)
+                        same = (rows == row).all(1).nonzero() if len(rows) else rows
+                        if len(same):
+                            place = f"row {int(same[0])} of item {i} of request {s.request.request_id}"
+                            notes = [f"side level {level}"] * bool(level) + [f"epoch {e}"] * (e != epoch)
+                            return place + (f" ({', '.join(notes)})" if notes else "")
+        return "no item's row" + (", but zeros" if not row.any() else "")
+
+    def _merged(self, record: StepRecord) -> None:
+        merged = record.merged
+        assert merged is not None
+        pairs = [
+            (s, r)
+            for s, r in zip(record.scheduled, record.results, strict=True)
+            if isinstance(r, Rows) and s.entry is not None and not s.fault
+        ]
+        where = f"step {record.number}"
+        embeds, masks, sides = [], [], [[] for _ in range(self.tower.side_levels)]  # type: ignore[var-annotated]
+        for s, r in pairs:
+            assert s.entry
+            prompt = closed_form.lay_out(self.tower, s.entry.submission.recipe)
+            lo, hi = s.chunk.lo, s.chunk.hi
+            mask = torch.tensor([at is not None for at in prompt.owner[lo:hi]])
+            ids = torch.tensor(prompt.token_ids[lo:hi])
+            text = -(torch.where(mask, 0, ids) + 1).to(r.rows.dtype)[:, None].expand(-1, self.tower.hidden).clone()
+            text[mask] = r.rows
+            embeds.append(text)
+            masks.append(mask)
+            for level, side in enumerate(r.side):
+                sides[level].append(side)
+        wanted, mask = torch.cat(embeds), torch.cat(masks)
+        shape = merged.embeds.shape == wanted.shape and merged.embeds.dtype is wanted.dtype
+        same = shape and torch.equal(bits_of(merged.embeds), bits_of(wanted))
+        said = f"{where}: merged {tuple(merged.embeds.shape)} {merged.embeds.dtype} for {tuple(wanted.shape)}, or other values"
+        self.check("MERGE-001", same and torch.equal(merged.mask, mask), said)
+        if self.tower.side_levels:
+            right = len(merged.side) == len(sides) and all(
+                a.shape == torch.cat(b).shape and torch.equal(bits_of(a), bits_of(torch.cat(b)))
+                for a, b in zip(merged.side, sides, strict=False)
+            )
+            self.check("MERGE-004", right, f"{where}: side rows are not those of the step's placeholders")

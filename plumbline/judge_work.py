@@ -1,0 +1,174 @@
+"""Judges the course of a run: errors outside the interface, lifecycle calls, lazy payloads, and the work done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+
+from plumbline import closed_form
+from plumbline.bench import REFUSED, Bench
+from plumbline.interface import Capability
+from plumbline.rig import Fingerprint, content
+from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
+from plumbline.trace import Scheduled, StepRecord
+
+
+class WorkJudge(Bench):
+    def go(self) -> None:
+        self.crashes()
+        self.lifecycle()
+        self.work()
+
+    def crashes(self) -> None:
+        for crash in self.trace.crashes:
+            self.crash(crash)
+        self.check("LIFE-002", not self.trace.stuck, "requests were still unfinished when the engine gave up")
+
+    def lifecycle(self) -> None:
+        for e in self.trace.entries:
+            lazy = Capability.LAZY not in self.claims and self.trace.scenario.lazy
+            if e.refused is not None and not lazy and not self.may_refuse(e.submission.recipe, e.refused):
+                self.check(REFUSED, False, f"request {e.id} is valid and was not admitted: {e.refused!r}")
+        for api in self.trace.api:
+            requirement = "LIFE-004" if api.kind == "admit_twice" else "LIFE-005"
+            got = type(api.got).__name__ if api.got else "nothing"
+            self.check(requirement, got == api.expected, f"{api.kind} must raise {api.expected}, and raised {got}")
+        if self.trace.scenario.lazy and not self.crashed:
+            self.check("LIFE-006", not self.trace.unreleased, f"finished without releasing {self.trace.unreleased[:3]}")
+            for e in self.trace.entries:
+                late = [k for k, fs in e.features.items() if any("open after release" in f.events for f in fs)]
+                self.check("LIFE-008", not late, f"request {e.id} opened item {late} after its release")
+
+    def work(self) -> None:
+        if self.crashed:
+            return
+        encoded: Counter[Fingerprint] = Counter()
+        for record in self.trace.steps:
+            self._work_of(record, encoded)
+        if self.claimed(Capability.CACHE) and not self.fenced and not self.faulty and self._all_fit():
+            allowed = self._distinct()
+            twice = [k for k, n in encoded.items() if n > allowed.get(k, 1)]
+            self.check(
+                "CACHE-008", not twice, f"{len(twice)} items were encoded again though the cache holds all of them"
+            )
+
+    def _distinct(self) -> dict[object, int]:
+        """By fingerprint and epoch: how many items of different identity look alike to a tower."""
+        truths: dict[Fingerprint, set[object]] = {}
+        for s in self.trace.submissions:
+            for item in s.recipe.items:
+                truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
+        return {(f, e): len(t) for f, t in truths.items() for e in range(3)}
+
+    def _all_fit(self) -> bool:
+        rows: dict[object, int] = {}
+        for s in self.trace.submissions:
+            for item in s.recipe.items:
+                if item.source != "precomputed":
+                    rows[closed_form.truth(self.tower, item)] = closed_form.row_count(self.tower, item)
+        epochs = 1 + sum(op.kind == "epoch" for op in self.trace.scenario.ops)
+        return sum(rows.values()) * epochs <= self.trace.scenario.cache_rows
+
+    def _work_of(self, record: StepRecord, encoded: Counter[Fingerprint]) -> None:
+        where, budget = f"step {record.number}", self.trace.scenario.patches_per_call
+        for call in record.calls:
+            inside = call.patches <= budget or len(call.items) <= 1
+            self.check(
+                "ENC-003",
+                inside,
+                f"{where}: a call of {call.patches} patches, {len(call.items)} items, budget {budget}",
+            )
+        needs = [(s, item) for s in record.scheduled for item in self.needed(s)]
+        needed = {fingerprint(self.tower, item) for _, item in needs if item.source != "precomputed"}
+        done: Counter[Fingerprint] = Counter(f for call in record.calls for f in call.items)
+        precomputed = {fingerprint(self.tower, item) for _, item in needs if item.source == "precomputed"} - needed
+        if precomputed:
+            self.check("ENC-008", not precomputed & set(done), f"{where}: precomputed rows went through the tower")
+        strange = [f for f in done if f not in needed]
+        known = {fingerprint(self.tower, i) for s in self.trace.submissions for i in s.recipe.items}
+        early = [f for f in strange if f in known]
+        self.check(
+            "WORK-001", not early, f"{where}: {len(early)} items were encoded whose rows no chunk of the step needs"
+        )
+        failed = any(call.failed for call in record.calls)
+        for f, n in done.items():
+            encoded[f, record.epoch] += n
+        if failed:
+            return
+        truths: dict[Fingerprint, set[object]] = {}
+        for _, item in needs:
+            truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
+        if self.claimed(Capability.DEDUPE):
+            twice = [f for f, n in done.items() if f in truths and n > len(truths[f])]
+            self.check("ENC-007", not twice, f"{where}: {len(twice)} equal items were encoded more than once")
+        if self.claimed(Capability.BATCHING):
+            self._batched(record, where)
+        if self.claimed(Capability.HOLDING):
+            self._held(record, needs, done, where)
+        if self.claimed(Capability.PORT) and not self.trace.scenario.lazy:
+            self._moves(record, needs, done, where)
+
+    def _batched(self, record: StepRecord, where: str) -> None:
+        groups: dict[object, list[int]] = {}
+        for call in record.calls:
+            kinds = {(f[0], f[3]) for f in call.items}
+            if len(kinds) == 1:
+                groups.setdefault(kinds.pop(), []).append(call.patches)
+        budget = self.trace.scenario.patches_per_call
+        for kind, sizes in groups.items():
+            fits = sum(sizes) <= budget
+            limit = 1 if fits else sum(x > budget for x in sizes) + 2 * -(-sum(sizes) // max(budget, 1))
+            said = f"{where}: {len(sizes)} calls of {sizes} patches of {kind}, budget {budget}"
+            self.check("ENC-002", len(sizes) <= limit, said)
+
+    def _held(
+        self, record: StepRecord, needs: list[tuple[Scheduled, ItemRecipe]], done: Counter[Fingerprint], where: str
+    ) -> None:
+        fresh: set[Fingerprint] = set()
+        holding: dict[Fingerprint, str] = {}
+        for s, item in needs:
+            f = fingerprint(self.tower, item)
+            underway = {s.entry.submission.recipe.items[i] for i in s.underway} if s.entry else set()
+            stale = s.served_epoch is not None and s.served_epoch != record.epoch
+            if item in underway and item.source != "precomputed" and not stale:
+                holding[f] = s.chunk.request_id
+            else:
+                fresh.add(f)
+        for f, request in holding.items():
+            if f not in fresh:
+                self.check(
+                    "CHUNK-003",
+                    not done[f],
+                    f"{where}: an item that request {request} has rows of to come was encoded again",
+                )
+
+    def _moves(
+        self, record: StepRecord, needs: list[tuple[Scheduled, ItemRecipe]], done: Counter[Fingerprint], where: str
+    ) -> None:
+        size = {fingerprint(self.tower, i): _payload_bytes(self.tower, i) for _, i in needs}
+        rows = sum(_payload_bytes(self.tower, i) for _, i in needs if i.source == "precomputed")
+        encoded = sum(size.get(f, 0) * n for f, n in done.items())
+        moved = f"{where}: {record.moved_bytes} bytes moved for {encoded} encoded and {rows} precomputed"
+        if self.tower.moves_input:
+            self.check("MOVE-001", record.moved_bytes <= rows, moved)
+        else:
+            self.check("MOVE-002", record.moved_bytes >= encoded, moved)
+            self.check("MOVE-003", record.moved_bytes <= encoded + rows, moved)
+
+
+def _payload_bytes(tower: TowerRecipe, item: ItemRecipe) -> int:
+    return sum(item.parts) * closed_form.patch_width(tower, item) * ITEMSIZE[item.dtype]
+
+
+@lru_cache(maxsize=4096)
+def fingerprint(tower: TowerRecipe, item: ItemRecipe) -> Fingerprint:
+    """What ``RecordingTower`` sees of an item."""
+    size = ITEMSIZE[item.dtype]
+    data = b"".join(b.to_bytes(size, "little") for patch in closed_form.bits(tower, item) for b in patch)
+    extras = [
+        (e.name, str(list(e.value)) if isinstance(e.value, tuple) else repr(e.value))
+        for e in item.extras
+        if e.affects_rows
+    ]
+    extras += [("fault", "1")] * item.fault
+    return item.modality, item.grid, item.parts, f"torch.{item.dtype}", tuple(sorted(extras)), content(data)

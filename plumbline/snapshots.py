@@ -1,0 +1,63 @@
+"""Copies of results and requests, to see whether somebody changed them later."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from plumbline.build import bits_of
+from plumbline.interface import Failure, Request, Rows
+
+
+def copy_of(result: Rows | Failure) -> Rows | Failure:
+    if not isinstance(result, Rows):
+        return result
+    side = tuple(s.clone() for s in result.side)
+    return dataclasses.replace(result, positions=result.positions.clone(), rows=result.rows.clone(), side=side)
+
+
+def same(a: Rows | Failure, b: Rows) -> bool:
+    if not isinstance(a, Rows):
+        return False
+    pairs = [(a.rows, b.rows), (a.positions, b.positions), *zip(a.side, b.side, strict=True)]
+    return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
+
+
+def snapshot(request: Request) -> object:
+    """Everything that a part could change in a request, comparable."""
+
+    def freeze(value: object) -> object:
+        if isinstance(value, Tensor):
+            if (
+                value.layout is not torch.strided
+                or value.device.type != "cpu"
+                or value.requires_grad
+                or value.is_complex()
+            ):
+                return id(value)
+            raw = (
+                value.contiguous().view(torch.uint8).numpy().tobytes() if value.numel() and value.dim() else repr(value)
+            )
+            return value.dtype, value.shape, value.stride(), raw
+        if isinstance(value, tuple):
+            return tuple(freeze(v) for v in value)
+        return repr(value) if not isinstance(value, dict) else tuple((k, freeze(v.value)) for k, v in value.items())
+
+    return (
+        request.request_id,
+        freeze(request.token_ids),
+        tuple(
+            (
+                i.modality,
+                i.source,
+                freeze(i.payload),
+                freeze(i.spans),
+                freeze(i.grid_thw),
+                freeze(dict(i.extras)),
+                i.given,
+            )
+            for i in request.items
+        ),
+    )

@@ -1,0 +1,117 @@
+"""What happened in a run: written by the engine, read by the judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plumbline import closed_form
+from plumbline.build import listed
+from plumbline.feature import LocalFeature
+from plumbline.interface import CapabilityMissing, Chunk, Failure, Merged, Prepared, Request, Rows
+from plumbline.rig import Call
+from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario, TowerRecipe
+
+
+@dataclass
+class Crash:
+    """An exception that is not part of the interface."""
+
+    phase: str
+    request_id: str
+    error: BaseException
+
+
+@dataclass
+class Submission:
+    """One request as it was given to prepare, and what came back."""
+
+    index: int
+    recipe: RequestRecipe
+    request: Request
+    broken: bool
+    result: Prepared | Failure | Crash | None = None
+    changed: str = ""
+    identified: int = 0
+
+
+@dataclass
+class Entry:
+    """One admitted (or waiting) request; several for one submission if it has copies."""
+
+    id: str
+    submission: Submission
+    prepared: Prepared
+    features: dict[int, tuple[LocalFeature, ...]] = field(default_factory=dict)
+    position: int = 0
+    state: str = "waiting"
+    admitted: bool = False
+    refused: CapabilityMissing | None = None
+    served_epoch: int | None = None
+    touched: set[int] = field(default_factory=set)
+    """Items whose positions some chunk reached, so that their payloads may be open."""
+    underway: set[int] = field(default_factory=set)
+    """Items of which this residency was served rows and has rows to come."""
+
+
+@dataclass
+class Scheduled:
+    """A chunk as scheduled. fault: "" or why it must fail. underway: the entry's underway items before the step."""
+
+    chunk: Chunk
+    entry: Entry | None
+    fault: str = ""
+    underway: frozenset[int] = frozenset()
+    served_epoch: int | None = None
+
+
+@dataclass
+class StepRecord:
+    number: int
+    epoch: int
+    scheduled: list[Scheduled]
+    results: list[Rows | Failure] = field(default_factory=list)
+    settled: list[Failure] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    moved_bytes: int = 0
+    cache_bytes: int = 0
+    merged: Merged | None = None
+    merge_notes: list[str] = field(default_factory=list)
+    opened_early: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Api:
+    """A call that must raise a typed error: what was expected and what came."""
+
+    kind: str
+    expected: str
+    got: BaseException | None
+
+
+@dataclass
+class Trace:
+    """What happened in a run."""
+
+    scenario: Scenario
+    cache_budget: int = 0
+    submissions: list[Submission] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
+    api: list[Api] = field(default_factory=list)
+    crashes: list[Crash] = field(default_factory=list)
+    stuck: bool = False
+    unreleased: list[str] = field(default_factory=list)
+    reach: set[str] = field(default_factory=set)
+
+
+def listed_recipes(recipe: RequestRecipe) -> list[ItemRecipe]:
+    return [recipe.items[i] for i in listed(recipe)]
+
+
+def items_of(tower: TowerRecipe, s: Scheduled, listed_order: bool = True) -> set[int]:
+    """Items with a position in the chunk: as the request lists them (as prepared), or as the recipe does."""
+    assert s.entry
+    recipe = s.entry.submission.recipe
+    owner = closed_form.lay_out(tower, recipe).owner
+    found = {at[0] for at in owner[max(s.chunk.lo, 0) : s.chunk.hi] if at}
+    return {k for k, i in enumerate(listed(recipe)) if i in found} if listed_order else found
