@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 import optimized
+from optimized.identify import unusable
 from optimized.prepare import Preparer
 from plumbline.interface import Item, Layout, Source
 
@@ -19,8 +20,10 @@ ACCEPT = ("ITEM-002",)
 class Cuts(Preparer):
     def split(self, item: Item, layout: Layout, where: str) -> Iterator[Item]:
         positions = sum(hi - lo for lo, hi in item.spans)
-        if item.source is Source.PRECOMPUTED and item.grid_thw is None and isinstance(item.payload, Tensor):
-            item = replace(item, payload=item.payload[len(item.payload) - positions :] if positions else item.payload)
+        rows = item.payload
+        if item.source is Source.PRECOMPUTED and item.grid_thw is None and not unusable(rows):
+            assert isinstance(rows, Tensor)
+            item = replace(item, payload=rows[-positions:] if positions and rows.dim() else rows)
         return super().split(item, layout, where)
 
 

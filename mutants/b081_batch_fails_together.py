@@ -11,7 +11,7 @@ from plumbline.interface import Encoded, PlumblineError
 
 BUG = "B081"
 PARENT = "optimized"
-ACCEPT = ("ENC-006",)
+ACCEPT = ("ENC-006", "ENC-009")
 
 
 class OneForAll(PackingEncoder):

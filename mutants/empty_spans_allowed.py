@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import optimized
 from optimized.prepare import Draft, Preparer
-from plumbline.interface import Request, Span
+from plumbline.interface import Item, Request
 
 BUG = ""
 PARENT = "optimized"
@@ -14,11 +14,15 @@ ACCEPT = ("ITEM-006",)
 
 class SkipsEmpty(Preparer):
     def validated(self, request: Request) -> Draft:
-        items = tuple(replace(item, spans=tuple(filter(self.is_used, item.spans))) for item in request.items)
-        return super().validated(replace(request, items=items))
+        return super().validated(replace(request, items=tuple(map(self.without_empty, request.items))))
 
-    def is_used(self, span: Span) -> bool:
-        return span[0] != span[1]
+    def without_empty(self, item: Item) -> Item:
+        if not isinstance(item.spans, tuple):
+            return item
+        return replace(item, spans=tuple(span for span in item.spans if not self.is_empty(span)))
+
+    def is_empty(self, span: object) -> bool:
+        return isinstance(span, tuple) and len(span) == 2 and span[0] == span[1]
 
 
 implementation = dataclasses.replace(

@@ -12,7 +12,7 @@ from plumbline import closed_form
 from plumbline.build import bits_of, tensor_of_bits
 from plumbline.interface import Capability, CapabilityMissing, PlumblineError
 from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
-from plumbline.trace import Crash, Scheduled, Trace, items_of
+from plumbline.trace import Crash, Hang, Scheduled, Trace, items_of
 
 WRONG_ROWS, REFUSED = "rows", "refused"
 
@@ -85,16 +85,22 @@ class Bench:
     def claimed(self, *capabilities: Capability) -> bool:
         return all(c in self.claims for c in capabilities)
 
-    def may_refuse(self, recipe: RequestRecipe, error: BaseException) -> bool:
+    def may_refuse(self, recipe: RequestRecipe, error: BaseException, also: Capability | None = None) -> bool:
         """Whether CapabilityMissing is an answer here: something that the request needs is not claimed."""
-        if isinstance(error, CapabilityMissing) and needs(self.tower, recipe) - self.claims:
+        asked = needs(self.tower, recipe) | ({also} if also else set())
+        if isinstance(error, CapabilityMissing) and asked - self.claims:
             self.verdicts.capability_missing += 1
             return True
         return False
 
-    def crash(self, crash: Crash) -> None:
+    def crash(self, crash: Crash, harmless: bool = False) -> None:
+        """harmless: nobody but a request that was to be refused came to harm."""
         where = f"{crash.phase}{' of ' + crash.request_id if crash.request_id else ''}"
-        self.check(REFUSED, False, f"{where} raised {type(crash.error).__name__}: {crash.error}")
+        if isinstance(crash.error, Hang):
+            self.check("CHUNK-004", False, f"{where} did not return: {crash.error}")
+            return
+        if not harmless:
+            self.check(REFUSED, False, f"{where} raised {type(crash.error).__name__}: {crash.error}")
         typed = isinstance(crash.error, PlumblineError)
         self.check(
             "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"

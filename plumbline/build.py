@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.exact import FAULT
 from plumbline.interface import CallerKey, Extra, Item, Modality, Request, Source, Trust
 from plumbline.scenario import ITEMSIZE, ItemRecipe, RequestRecipe, TowerRecipe
 
@@ -57,8 +56,6 @@ def payload_of(tower: TowerRecipe, item: ItemRecipe) -> tuple[Tensor, ...]:
 def build_item(tower: TowerRecipe, item: ItemRecipe, spans: tuple[tuple[int, int], ...]) -> Item:
     parts = tuple(with_strides(p.clone(), item.strides) for p in payload_of(tower, item))
     extras = {e.name: Extra(_extra_value(e.value), e.affects_rows) for e in item.extras}
-    if item.fault:
-        extras[FAULT] = Extra(1, True)
     return Item(
         modality=Modality(item.modality),
         source=Source(item.source),
@@ -105,7 +102,7 @@ def _can_share(a: ItemRecipe, b: ItemRecipe) -> bool:
 
     def kind(item: ItemRecipe) -> tuple[object, ...]:
         names = tuple((e.name, e.affects_rows) for e in item.extras)
-        return item.modality, item.source, item.dtype, names, item.given is None, item.fault
+        return item.modality, item.source, item.dtype, names, item.given is None
 
     return bool(a.grid and b.grid) and len(a.parts) == len(b.parts) == 1 and kind(a) == kind(b)
 
@@ -123,8 +120,6 @@ def _bundle(
         e.name: Extra(tuple(_extra_value(m.extras[k].value) for m in members), e.affects_rows, per_image=True)
         for k, e in enumerate(first.extras)
     }
-    if first.fault:
-        extras[FAULT] = Extra(1, True)
     return Item(
         modality=Modality(first.modality),
         source=Source(first.source),

@@ -13,6 +13,9 @@ from functools import lru_cache
 
 from plumbline.scenario import ITEMSIZE, MASK64, VOCABULARY, ItemRecipe, RequestRecipe, TowerRecipe, mix, payload_bits
 
+FAULT_BYTE = 0xFB
+"""An item whose first patch consists of it makes the exact tower raise."""
+
 Row = tuple[int, ...]
 Truth = tuple[object, ...]
 
@@ -70,7 +73,12 @@ def patch_width(tower: TowerRecipe, item: ItemRecipe) -> int:
 
 
 def bits(tower: TowerRecipe, item: ItemRecipe) -> tuple[Row, ...]:
-    return payload_bits(item.content, sum(item.parts), patch_width(tower, item), ITEMSIZE[item.dtype])
+    """[patches][width] bit patterns; the first patch of a faulty item is all FAULT_BYTE."""
+    width, size = patch_width(tower, item), ITEMSIZE[item.dtype]
+    plain = payload_bits(item.content, sum(item.parts), width, size)
+    if not item.fault or not plain:
+        return plain
+    return ((int.from_bytes(bytes([FAULT_BYTE]) * size, "little"),) * width, *plain[1:])
 
 
 def rows(tower: TowerRecipe, item: ItemRecipe, epoch: int) -> tuple[tuple[Row, ...], ...]:
@@ -206,7 +214,7 @@ def truth(tower: TowerRecipe, item: ItemRecipe) -> Truth:
     """What an item is: two items are equal exactly where these are."""
     kind = "rows" if item.source == "precomputed" else "features"
     shape = (item.dtype, item.parts, patch_width(tower, item) if kind == "rows" else tower.patch_shape)
-    metadata = (kind, item.modality, item.grid, shape, _affecting(item), item.fault)
+    metadata = (kind, item.modality, item.grid, shape, _affecting(item))
     if item.given and item.given.trusted:
         return ("trusted", item.given.tenant, item.given.key, *metadata)
     content = bits(tower, item)

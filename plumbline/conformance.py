@@ -17,11 +17,44 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from plumbline.profiles import PROFILES
 from plumbline.suite import Collector, Outcome, run_suite
 
 DEFAULT_SUBJECTS = ["reference", "optimized"]
+
+
+class Ticker:
+    """Progress of the suite: a bar on a terminal, a line every few seconds elsewhere; failures at once."""
+
+    SECONDS = 5
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = [*Progress.get_default_columns()[:3], TimeElapsedColumn(), MofNCompleteColumn()]
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("suite", total=None)
+        self._began = self._last = time.time()
+        self._failed = 0
+
+    def __enter__(self) -> Ticker:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def done(self, outcome: Outcome, count: int, total: int) -> None:
+        self._bar.update(self._task, completed=count, total=total)
+        if outcome.status == "failed":
+            self._failed += 1
+            self._bar.console.print(f"  [red]failed[/] {escape(outcome.nodeid.removeprefix('tests/'))}", soft_wrap=True)
+        now = time.time()
+        if not self._console.is_terminal and (now - self._last > self.SECONDS or count == total):
+            self._last = now
+            self._console.print(f"  {now - self._began:4.0f} s: {count} of {total} tests, {self._failed} failed")
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -128,20 +161,14 @@ def _suite(options: argparse.Namespace, specs: list[str], profile: str, seed: in
     flags = ["-m", "requirement or workloads", "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
-    flags += [] if specs[0] == "reference" else ["--subjects-only"]
+    flags += [] if specs[0] == "reference" and not options.quick else ["--subjects-only"]
     flags += ["-n", "0"] if options.inproc else ["-n", str(options.workers)]
     flags += ["-m", "(requirement or workloads) and not slow"] if options.quick else []
     shards = PROFILES[profile].shards
     cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
     console.print(f"suite: {cases} generated workloads and the direct tests")
-    began = time.time()
-
-    def done(outcome: Outcome, count: int, total: int) -> None:
-        mark = {"passed": "[green]ok[/]", "failed": "[red]FAILED[/]", "skipped": "[dim]not run[/]"}[outcome.status]
-        name = outcome.nodeid.removeprefix("tests/").replace("[", "\\[")
-        console.print(f"[dim]{time.time() - began:5.0f} s {count:4d}/{total}[/] {mark} {name}")
-
-    return run_suite(flags, done)
+    with Ticker(console) as ticker:
+        return run_suite(flags, ticker.done)
 
 
 if __name__ == "__main__":

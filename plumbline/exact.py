@@ -13,12 +13,9 @@ import math
 import torch
 from torch import Tensor
 
-from plumbline.closed_form import extra_numbers, head_code, text_code
+from plumbline.closed_form import FAULT_BYTE, extra_numbers, head_code, text_code
 from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, TowerSpec
 from plumbline.scenario import VOCABULARY, TowerRecipe, mix
-
-FAULT = "fault"
-"""Name of the extra on which the tower raises."""
 
 _VIEWS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -52,8 +49,7 @@ class ExactTower:
         self.recipe, self.spec, self.epoch = recipe, spec, epoch
 
     def __call__(self, packed: Packed) -> Encoded:
-        if any(FAULT in item.extras for item in packed.items):
-            raise TowerFault("the exact tower was given a faulty item")
+        self._raise_on_faults(packed)
         patches = self._patches(packed.patches)
         segments = self._segments(patches, packed.cu_seqlens)
         levels: list[list[Tensor]] = [[] for _ in range(1 + self.spec.side_levels)]
@@ -67,6 +63,15 @@ class ExactTower:
             raise ValueError(f"{len(patches)} patches for items of {at}")
         rows = [torch.cat(out) if out else self._empty() for out in levels]
         return Encoded(rows[0], tuple(rows[1:]))
+
+    @staticmethod
+    def _raise_on_faults(packed: Packed) -> None:
+        at = 0
+        for item in packed.items:
+            first = packed.patches[at : at + 1]
+            at += sum(item.parts)
+            if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
+                raise TowerFault("the exact tower was given a faulty item")
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)

@@ -20,7 +20,7 @@ from plumbline.judge import judge
 from plumbline.reach import reach_of
 from plumbline.scenario import Scenario
 from plumbline.strategies import scenarios
-from plumbline.trace import Trace
+from plumbline.trace import Hang, Trace
 
 HANG_SECONDS = 20
 CIRCUMSTANCE_CASES = 300
@@ -50,16 +50,12 @@ class Exploration:
     capability_missing: int = 0
 
 
-class Hang(Exception):
-    """A call did not return in time."""
-
-
 class _OutOfTime(KeyboardInterrupt):
     """Passes through Hypothesis, so that an exploration can end while it shrinks."""
 
 
 @contextlib.contextmanager
-def watchdog(limit: float = HANG_SECONDS) -> Iterator[None]:
+def watchdog(limit: float) -> Iterator[None]:
     """Turns a hang of Python code in the main thread into an exception. Elsewhere it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -79,14 +75,9 @@ def watchdog(limit: float = HANG_SECONDS) -> Iterator[None]:
 
 def check(scenario: Scenario, implementation: Implementation) -> tuple[Trace, Verdicts]:
     """One case: run it, judge it."""
-    with watchdog():
+    with watchdog(HANG_SECONDS):
         trace = run(scenario, implementation)
     verdicts = judge(trace, implementation.capabilities)
-    for crash in trace.crashes:
-        if isinstance(crash.error, Hang):
-            verdicts.violations = [v for v in verdicts.violations if v.requirement not in (REFUSED, "ISO-003")]
-            said = f"{crash.phase} of {crash.request_id} did not return in {HANG_SECONDS} s"
-            verdicts.violations.append(type(verdicts.violations[0])("CHUNK-004", said)) if verdicts.violations else None
     return trace, verdicts
 
 

@@ -13,6 +13,7 @@ from plumbline.build import bits_of, listed, payload_of
 from plumbline.interface import Failure, Prepared
 from plumbline.judge_work import fingerprint
 from plumbline.malformed import FAULTS
+from plumbline.requirements import requirements
 from plumbline.scenario import ItemRecipe, TowerRecipe
 from plumbline.trace import Crash, Submission
 
@@ -30,7 +31,7 @@ class PreparationJudge(Bench):
             if s.broken:
                 f = FAULTS[s.recipe.malformed]
                 self.check(f.requirement, False, f"{s.recipe.malformed}: prepare raised {s.result.error!r}")
-            self.crash(s.result)
+            self.crash(s.result, harmless=s.broken)
             return
         if not self.check("PREP-006", s.result is not None, f"{where} got no result of its own"):
             return
@@ -50,7 +51,7 @@ class PreparationJudge(Bench):
         expected = FAULTS[s.recipe.malformed]
         names = " or ".join(e.__name__ for e in expected.errors)
         got = s.result.error if isinstance(s.result, Failure) else None
-        if got is not None and self.may_refuse(s.recipe, got):
+        if got is not None and self.may_refuse(s.recipe, got, requirements()[expected.requirement].needs):
             return
         came = repr(got) if got else "a prepared request"
         said = f"{where} ({s.recipe.malformed}) must be refused with {names}, got {came}"

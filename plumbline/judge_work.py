@@ -170,5 +170,4 @@ def fingerprint(tower: TowerRecipe, item: ItemRecipe) -> Fingerprint:
         for e in item.extras
         if e.affects_rows
     ]
-    extras += [("fault", "1")] * item.fault
     return item.modality, item.grid, item.parts, f"torch.{item.dtype}", tuple(sorted(extras)), content(data)

@@ -43,9 +43,11 @@ class Subject:
         return " ".join([f"--impl {self.spec}", *(f"--replace {r}" for r in self.replaced)])
 
 
-def load(spec: str, default: str = "implementation") -> Any:
-    """The object that a spec string names. Raises SpecError."""
-    place, _, attribute = spec.rpartition(":") if ":" in spec else (spec, "", default)
+def load(spec: str, attribute: str = "implementation") -> Any:
+    """The object that a spec string names; ``attribute`` where it names none. Raises SpecError."""
+    place = spec
+    if ":" in spec:
+        place, _, attribute = spec.rpartition(":")
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
@@ -93,7 +95,7 @@ def resolve(spec: str, replace: Sequence[str] = ()) -> Subject:
 
 
 def _replaced(implementation: Implementation, part: str, spec: str) -> Implementation:
-    found = load(spec, default=part)
+    found = load(spec)
     factory = getattr(found, part) if isinstance(found, Implementation) else found
     if not callable(factory):
         raise SpecError(

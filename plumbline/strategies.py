@@ -175,7 +175,8 @@ def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
     if kind == "precomputed":
         item = _as_rows(item, tower, with_grid=draw(_CHANCE[2]))
     item = _dress(draw, item, claims)
-    return dataclasses.replace(item, fault=True) if draw(_CHANCE[12]) and kind != "precomputed" else item
+    free = kind != "precomputed" and not (item.given and item.given.trusted)
+    return dataclasses.replace(item, fault=True) if free and draw(_CHANCE[12]) else item
 
 
 def _shape(draw: Draw, tower: TowerRecipe, modality: str) -> tuple[tuple[int, int, int] | None, tuple[int, ...]]:
@@ -214,7 +215,9 @@ def _given(item: ItemRecipe, name: tuple[str, str], trusted: bool) -> ItemRecipe
     """A trusted key stands for one content, so it decides the seed."""
     tenant, key = name
     content = Content(4 + closed_form.text_code(tenant + "/" + key) % 1000) if trusted else item.content
-    return dataclasses.replace(item, given=GivenRecipe(tenant, key, trusted), content=content)
+    return dataclasses.replace(
+        item, given=GivenRecipe(tenant, key, trusted), content=content, fault=item.fault and not trusted
+    )
 
 
 def _variant(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe]) -> ItemRecipe:

@@ -12,6 +12,10 @@ from plumbline.rig import Call
 from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario, TowerRecipe
 
 
+class Hang(Exception):
+    """A call did not return in time."""
+
+
 @dataclass
 class Crash:
     """An exception that is not part of the interface."""
