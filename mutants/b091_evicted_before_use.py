@@ -7,7 +7,7 @@ import dataclasses
 
 import optimized
 from optimized.embed import Embedder, Key, Known, Plan, Wanted
-from plumbline.interface import EncodingFailed, Failure, Identity, PlumblineError, Rows
+from plumbline.interface import EncodingFailed, Failure, Identity, PlumblineError, Rows, Source
 
 BUG = "B091"
 PARENT = "optimized"
@@ -23,11 +23,13 @@ class ReadsLate(Embedder):
         return fresh, errors
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:
-        for key in {plan.request.keys[item] for item in plan.needs} & found.keys() - self._held.keys():
-            known = found[key]
-            if self.cache is not None and known.settled and known.from_tower is False and not known.holders:
-                if self.cache.get(Identity(key[0]), self.epoch) is None:
-                    return Failure(plan.chunk.request_id, EncodingFailed("the rows are not in the cache"))
+        for item in plan.needs:
+            key = plan.request.keys[item]
+            known = None if key in self._held else found.get(key)
+            hit = known is not None and known.settled and not known.from_tower
+            from_cache = hit and plan.request.items[item].source is not Source.PRECOMPUTED
+            if from_cache and self.cache is not None and self.cache.get(Identity(key[0]), self.epoch) is None:
+                return Failure(plan.chunk.request_id, EncodingFailed("the rows are not in the cache"))
         return super()._serve(plan, found, errors)
 
 

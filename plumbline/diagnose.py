@@ -126,7 +126,9 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
         simpler = simplify(scenario)
         if simpler != scenario and not _shows(simpler, implementation, verdict):
             found += [(requirement, name) for requirement in requirements]
-    return list(dict.fromkeys(found)) or [(PLAIN[verdict], "")]
+    if verdict == REFUSED or not found:
+        found.insert(0, (PLAIN[verdict], ""))
+    return list(dict.fromkeys(found))
 
 
 def circumstances(scenario: Scenario) -> set[str]:

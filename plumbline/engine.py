@@ -28,7 +28,8 @@ from plumbline.interface import (
     Prepared,
     Rows,
 )
-from plumbline.malformed import FAULTS
+from plumbline.malformed import FAULTS, next_applicable
+from plumbline.requirements import requirements
 from plumbline.rig import Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
@@ -109,16 +110,21 @@ class _Run:
     def _prepare(self) -> None:
         for index, recipe in enumerate(self.scenario.requests):
             request = build_request(self.tower, recipe)
-            broken = False
+            fault = ""
             if recipe.malformed:
-                changed = FAULTS[recipe.malformed].apply(request, self.rig.runtime.spec)
-                broken, request = changed is not None, changed or request
-            self.trace.submissions.append(Submission(index, recipe, request, broken))
+                at, spec = recipe.malformed_at, self.rig.runtime.spec
+                fault, request = next_applicable(request, recipe.malformed, spec, at, self._judged) or ("", request)
+            self.trace.submissions.append(Submission(index, recipe, request, fault))
         names = [s.request.request_id for s in self.trace.submissions]
         together = self.scenario.prepare_together and len(set(names)) == len(names)
         for group in [self.trace.submissions] if together else [[s] for s in self.trace.submissions]:
             if group:
                 self._prepare_group(group)
+
+    def _judged(self, fault: str) -> bool:
+        """Whether the requirement that refuses this fault is claimed."""
+        needs = requirements()[FAULTS[fault].requirement].needs
+        return needs is None or needs in self.claims
 
     def _prepare_group(self, group: list[Submission]) -> None:
         before = [snapshot(s.request) for s in group]

@@ -29,8 +29,8 @@ class PreparationJudge(Bench):
         where = f"request {s.request.request_id}"
         if isinstance(s.result, Crash):
             if s.broken:
-                f = FAULTS[s.recipe.malformed]
-                self.check(f.requirement, False, f"{s.recipe.malformed}: prepare raised {s.result.error!r}")
+                f = FAULTS[s.fault]
+                self.check(f.requirement, False, f"{s.fault}: prepare raised {s.result.error!r}")
             self.crash(s.result, harmless=s.broken)
             return
         if not self.check("PREP-006", s.result is not None, f"{where} got no result of its own"):
@@ -48,13 +48,13 @@ class PreparationJudge(Bench):
             self._prepared(s, s.result, where)
 
     def _refusal(self, s: Submission, where: str) -> None:
-        expected = FAULTS[s.recipe.malformed]
+        expected = FAULTS[s.fault]
         names = " or ".join(e.__name__ for e in expected.errors)
         got = s.result.error if isinstance(s.result, Failure) else None
         if got is not None and self.may_refuse(s.recipe, got, requirements()[expected.requirement].needs):
             return
         came = repr(got) if got else "a prepared request"
-        said = f"{where} ({s.recipe.malformed}) must be refused with {names}, got {came}"
+        said = f"{where} ({s.fault}) must be refused with {names}, got {came}"
         self.check(expected.requirement, isinstance(got, expected.errors), said)
         if got is not None:
             self.check("ISO-003", bool(got.what and got.where), f"{where}: the error says too little: {got!r}")

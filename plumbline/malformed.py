@@ -53,6 +53,30 @@ def fault(
     return register
 
 
+def break_request(request: Request, name: str, spec: TowerSpec, at: int = 0) -> Request | None:
+    """The request with the fault in its item ``at``, counted around; None where the fault does not apply."""
+    count = len(request.items)
+    shift = at % count if count else 0
+    rotated = dataclasses.replace(request, items=request.items[shift:] + request.items[:shift])
+    broken = FAULTS[name].apply(rotated, spec)
+    if broken is None or len(broken.items) != count:
+        return broken
+    return dataclasses.replace(broken, items=broken.items[count - shift :] + broken.items[: count - shift])
+
+
+def next_applicable(
+    request: Request, name: str, spec: TowerSpec, at: int, allowed: Callable[[str], bool]
+) -> tuple[str, Request] | None:
+    """The first fault from ``name`` on that applies to the request, and the broken request."""
+    names = list(FAULTS)
+    start = names.index(name)
+    for candidate in names[start:] + names[:start]:
+        broken = break_request(request, candidate, spec, at) if allowed(candidate) else None
+        if broken is not None:
+            return candidate, broken
+    return None
+
+
 def _first(request: Request, **changes: object) -> Request | None:
     if not request.items:
         return None
@@ -125,6 +149,20 @@ def spans_of_two_items_overlap(request: Request, spec: TowerSpec) -> Request | N
         ids[lo:hi] = 0
     items = tuple(dataclasses.replace(i, spans=same[0].spans) if i is same[1] else i for i in request.items)
     return dataclasses.replace(request, token_ids=ids, items=items)
+
+
+@fault("ITEM-006", BadSpans)
+def spans_overlap_partly(request: Request, spec: TowerSpec) -> Request | None:
+    """Two equal images whose spans share some positions; every position is a placeholder, so nothing else is wrong."""
+    layout = next(iter(spec.layouts.values()))
+    patches = 4 * layout.merge**2 if layout.has_grid else 4
+    rows = 4 if layout.has_grid else 4 * layout.rows_per_tile
+    grid = torch.tensor([[1, layout.merge, 4 * layout.merge]]) if layout.has_grid else None
+    modality = next(iter(spec.layouts))
+    payload = torch.zeros(patches, *layout.patch_shape)
+    spans = [(0, rows), (rows - 2, 2 * rows - 2)]
+    items = tuple(Item(modality, Source.PIXELS, payload, (span,), grid) for span in spans)
+    return Request(request.request_id, torch.full((2 * rows - 2,), layout.placeholder_id), items)
 
 
 @fault("ITEM-006", BadSpans)
@@ -224,13 +262,15 @@ def grid_huge(request: Request, spec: TowerSpec) -> Request | None:
 
 @fault("PREP-007", BadGrid)
 def grid_that_wraps(request: Request, spec: TowerSpec) -> Request | None:
-    """Its product is 2^64 times a little: zero, or the right count, in int64."""
+    """Its product is 2^64 more than the right one, so in int64 it is the right one."""
     grid = _grid(request)
     if grid is None:
         return None
     t, h, w = grid[0].tolist()
+    if h * w % 4:
+        return None
     changed = grid.clone()
-    changed[0] = torch.tensor([t, h + 2**32, w + 2**32])
+    changed[0] = torch.tensor([t, h * w // 4 + 2**62, 4])
     return _first(request, grid_thw=changed)
 
 
@@ -348,6 +388,23 @@ def item_too_large(request: Request, spec: TowerSpec) -> Request | None:
     return Request(request.request_id, torch.full((rows,), layout.placeholder_id), (item,))
 
 
+@fault("PREP-010", TooLarge)
+def second_image_of_a_bundle_too_large(request: Request, spec: TowerSpec) -> Request | None:
+    large = item_too_large(request, spec)
+    modality, layout = next(iter(spec.layouts.items()))
+    if large is None or not layout.has_grid:
+        return None
+    item, side = large.items[0], layout.merge
+    small = torch.zeros(side * side, *layout.patch_shape)
+    assert isinstance(item.payload, Tensor)
+    assert item.grid_thw is not None
+    spans = ((0, 1), *((lo + 1, hi + 1) for lo, hi in item.spans))
+    grids = torch.cat([torch.tensor([[1, side, side]]), item.grid_thw])
+    bundle = Item(modality, Source.PIXELS, torch.cat([small, item.payload]), spans, grids)
+    ids = torch.full((len(large.token_ids) + 1,), layout.placeholder_id)
+    return Request(request.request_id, ids, (bundle,))
+
+
 @fault("PREP-014", BadTokens)
 def tokens_of_floats(request: Request, spec: TowerSpec) -> Request | None:
     return dataclasses.replace(request, token_ids=request.token_ids.to(torch.float32))
@@ -371,6 +428,14 @@ def no_tokens(request: Request, spec: TowerSpec) -> Request | None:
 @fault("PREP-014", BadTokens)
 def token_beyond_the_vocabulary(request: Request, spec: TowerSpec) -> Request | None:
     return dataclasses.replace(request, token_ids=torch.cat([request.token_ids, torch.tensor([2**31 + 5])]))
+
+
+@fault("PREP-014", BadTokens)
+def token_at_the_end_of_the_vocabulary(request: Request, spec: TowerSpec) -> Request | None:
+    """The first id that is none. Not where a modality's placeholder has it."""
+    if any(layout.placeholder_id == spec.vocab_size for layout in spec.layouts.values()):
+        return None
+    return dataclasses.replace(request, token_ids=torch.cat([request.token_ids, torch.tensor([spec.vocab_size])]))
 
 
 @fault("PREP-014", BadTokens)

@@ -33,7 +33,6 @@ WITHOUT_MUTANT = {
     "NUM-002": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
     "NUM-003": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
     "NUM-004": "about certificates: tests/numerics change each field and see the certificate refused",
-    "ISO-006": "about what is not claimed: tests/harness runs an implementation that claims little and returns wrong rows",
 }
 """MUSTs that no implementation's mutant can break; each has its own broken example where it says."""
 

@@ -35,14 +35,14 @@ class TowerRecipe:
 
 @dataclass(frozen=True)
 class Content:
-    """Bits of a payload: a seed, then one edit that makes a near-duplicate of the unedited payload."""
+    """Bits of a payload: a seed (-1: zeros), then one edit that makes a near-duplicate of the unedited payload."""
 
     seed: int = 0
     edit: str = "none"
     at: int = 0
 
 
-EDITS = ("none", "flip", "swap", "reverse", "halves", "sum", "xor", "high", "zeros")
+EDITS = ("none", "flip", "swap", "reverse", "halves", "sum", "xor", "high", "sign")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,8 @@ class ItemRecipe:
 @dataclass(frozen=True)
 class RequestRecipe:
     """gaps: text tokens before each span, cycled. listing: rotation of the items as listed. weave: spans of different
-    items take turns. bundle: neighbours that can share a bundle do. malformed: the name of a fault from malformed.py."""
+    items take turns. bundle: neighbours that can share a bundle do. malformed: the name of a fault from malformed.py (the
+    next one that applies), which befalls the item ``malformed_at``, counted around."""
 
     name: str = "r0"
     items: tuple[ItemRecipe, ...] = ()
@@ -108,6 +109,7 @@ class RequestRecipe:
     weave: bool = False
     bundle: bool = False
     malformed: str = ""
+    malformed_at: int = 0
     copies: int = 1
 
 
@@ -212,7 +214,7 @@ def payload_bits(content: Content, patches: int, width: int, itemsize: int) -> t
     """
     total = patches * width * itemsize
     raw = bytearray()
-    if content.edit != "zeros":
+    if content.seed >= 0:
         base = mix(content.seed * 0x9E3779B97F4A7C15 + 1)
         for word in range((total + 7) // 8):
             raw += mix(base + word).to_bytes(8, "little")
@@ -228,7 +230,7 @@ def payload_bits(content: Content, patches: int, width: int, itemsize: int) -> t
 def _edit(rows: list[bytes], content: Content, itemsize: int) -> None:
     """Near-duplicates that a weak hash takes for the original: a flipped bit, moved patches, equal sums and xors."""
     n, at = len(rows), content.at
-    if not n or content.edit in ("none", "zeros"):
+    if not n or content.edit == "none":
         return
     i, j = at % n, (at + 1 + at // n) % n
     if content.edit == "swap":
@@ -245,6 +247,8 @@ def _edit(rows: list[bytes], content: Content, itemsize: int) -> None:
             flat[a] ^= 1
         elif content.edit == "high":
             flat[a + itemsize - 1] ^= 0x40
+        elif content.edit == "sign":
+            flat[a + itemsize - 1] ^= 0x80
         elif content.edit == "xor":
             flat[a] ^= 0x11
             flat[b] ^= 0x11 if a != b else 0

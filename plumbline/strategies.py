@@ -64,7 +64,7 @@ _TOWERS = [
 _CHUNKS = [(64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
 _GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]
 _SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (1, 4), (4, 1), (2, 4)]
-_PARTS = [(1,), (2,), (3,), (1, 2), (2, 1), (2, 3), (3, 2), (1, 1, 1), (4,), (5,), (0,), (0, 2)]
+_PARTS = [(1,), (2,), (3,), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (1, 1), (1, 1, 1), (4,), (5,), (0,), (0, 2)]
 _DTYPES = ["float32", "float32", "bfloat16", "int32", "float16", "int16", "float64", "uint8"]
 _TWINS = {"float32": "int32", "int32": "float32", "bfloat16": "float16", "float16": "int16", "int16": "bfloat16"}
 _EXTRAS = [
@@ -101,7 +101,11 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     tower = draw(_pick([t for t in _TOWERS if _tower_needs(t) <= claims]))
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
     pool: list[ItemRecipe] = []
-    requests = [_request(draw, tower, claims, pool, k, lazy) for k in range(draw(st.integers(1, largest)))]
+    requests: list[RequestRecipe] = []
+    for k in range(draw(st.integers(1, largest))):
+        alike = requests and draw(_CHANCE[3])
+        new = _twin(draw, tower, claims, requests, k) if alike else _request(draw, tower, claims, pool, k, lazy)
+        requests.append(new)
     return Scenario(
         tower=tower,
         requests=tuple(requests),
@@ -148,13 +152,24 @@ def _request(
         listing=draw(_pick([0, 0, 1, 2])) if len(items) > 1 else 0,
         weave=len(items) > 1 and draw(_CHANCE[4]),
         bundle=len(items) > 1 and draw(_CHANCE[2]),
-        malformed=draw(_pick(_faults(claims))) if draw(_CHANCE[6]) else "",
+        malformed=draw(_pick(list(FAULTS))) if draw(_CHANCE[6]) else "",
+        malformed_at=draw(_pick([0, 1, 2])),
         copies=1 if reuse else draw(_pick([1, 1, 1, 2])),
     )
 
 
-def _faults(claims: frozenset[Cap]) -> list[str]:
-    return [n for n, f in FAULTS.items() if Cap.EXTRAS in claims or f.requirement != "PREP-015"]
+def _twin(
+    draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], requests: list[RequestRecipe], index: int
+) -> RequestRecipe:
+    """An earlier request again, with one item changed in its place: what a prefix cache must tell apart."""
+    earlier = draw(_pick(requests))
+    items = list(earlier.items)
+    if items:
+        at = draw(st.integers(0, len(items) - 1))
+        changed = _variant(draw, tower, claims, [items[at]])
+        if closed_form.row_count(tower, changed) == closed_form.row_count(tower, items[at]) or draw(_CHANCE[4]):
+            items[at] = changed
+    return dataclasses.replace(earlier, name=f"r{index}", items=tuple(items), malformed="")
 
 
 def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
@@ -170,7 +185,7 @@ def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
         grid=grid,
         parts=parts,
         dtype=draw(_pick(_DTYPES)),
-        content=Content(draw(st.integers(0, 3)), "zeros" if draw(_CHANCE[8]) else "none"),
+        content=Content(draw(_pick([0, 0, 1, 2, 3, -1]))),
     )
     if kind == "precomputed":
         item = _as_rows(item, tower, with_grid=draw(_CHANCE[2]))
@@ -288,4 +303,21 @@ def _recontent(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Ite
     return dataclasses.replace(item, content=Content(mix(item.content.seed) % 100))
 
 
-_VARIANTS = [_same, _edited, _edited, _retyped, _reshaped, _remodelled, _redressed, _recontent]
+def _rekeyed(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """Same content under another name: tenant, key or trust."""
+    if item.given is None:
+        return item
+    return _given(item, draw(_pick(_KEYS)), item.given.trusted)
+
+
+def _rolled(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """Same item and positions, spans listed in another order."""
+    if Cap.SEVERAL_SPANS not in claims or item.pieces == 1:
+        return item
+    return dataclasses.replace(item, span_order=draw(_pick(["ascending", "reversed", "rotated"])))
+
+
+_VARIANTS = [
+    *(_same, _edited, _edited, _retyped, _reshaped, _remodelled),
+    *(_redressed, _recontent, _rekeyed, _rolled),
+]

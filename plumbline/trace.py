@@ -32,10 +32,15 @@ class Submission:
     index: int
     recipe: RequestRecipe
     request: Request
-    broken: bool
+    fault: str
+    """Name of the fault that the request has; empty for a valid one."""
     result: Prepared | Failure | Crash | None = None
     changed: str = ""
     identified: int = 0
+
+    @property
+    def broken(self) -> bool:
+        return bool(self.fault)
 
 
 @dataclass

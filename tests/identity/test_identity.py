@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from plumbline.interface import CallerKey, Item, Modality, Source, Trust
+from plumbline.interface import CallerKey, Extra, Item, Modality, Source, Trust
 from plumbline.parts import digest_of, identity_of, image, item_of, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -230,3 +231,112 @@ def test_row_affecting_extras_count_with_name_type_and_value(subject: Subject) -
     sets += [(ExtraRecipe("a", 2), ExtraRecipe("b", 1)), (ExtraRecipe("crop", (1, 2)),), (ExtraRecipe("crop", (2, 1)),)]
     digests = [digest_of(rig, image(1, extras=s)) for s in sets]
     assert len(set(digests)) == len(sets)
+
+
+def bare(payload: torch.Tensor | tuple[torch.Tensor, ...], source: Source = Source.PIXELS, **extras: object) -> Item:
+    """A clip without grid or spans, around any payload."""
+    described = {name: Extra(value, True) for name, value in extras.items()}
+    return Item(Modality.AUDIO, source, payload, (), None, described)
+
+
+@pytest.mark.requirement("IDENT-004")
+def test_bytes_that_are_cut_in_another_way_are_another_content(subject: Subject) -> None:
+    """Shape, dtype, division into tensors and kind, each over one and the same bytes."""
+    rig = rig_of(subject.implementation)
+    base = torch.arange(24, dtype=torch.float32)
+    items = [
+        bare(base.view(8, 3)),
+        bare(base.view(4, 6)),
+        bare(base.view(3, 8)),
+        bare(base.view(torch.int32).view(8, 3)),
+        bare((base[:12].view(4, 3), base[12:].view(4, 3))),
+        bare((base[:9].view(3, 3), base[9:].view(5, 3))),
+        bare(base.view(3, 8), Source.PRECOMPUTED),
+        bare(base.view(8, 3), Source.PRECOMPUTED),
+    ]
+    assert len({identity_of(rig, item).digest for item in items}) == len(items)
+
+
+@pytest.mark.requirement("IDENT-003")
+def test_equal_parts_in_another_order_are_another_content(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    a, b, c = (torch.arange(12, dtype=torch.float32).view(4, 3) + k for k in range(3))
+    orders = [(a, b, c), (a, c, b), (b, a, c), (c, b, a), (a, a, c), (b, b, c)]
+    assert len({identity_of(rig, bare(parts)).digest for parts in orders}) == len(orders)
+
+
+@pytest.mark.requirement("IDENT-003")
+@pytest.mark.parametrize("value", [0.0, 1.0, float("nan")])
+def test_sign_and_nan_bits_count(subject: Subject, value: float) -> None:
+    rig = rig_of(subject.implementation)
+    plain = torch.full((4, 3), value)
+    others = [plain.clone() for _ in range(3)]
+    others[0].view(torch.int32)[0, 0] ^= -(2**31)
+    others[1].view(torch.int32)[0, 0] ^= 1
+    others[2].view(torch.int32)[3, 2] ^= -(2**31)
+    assert len({identity_of(rig, bare(p)).digest for p in (plain, *others)}) == 4
+
+
+@pytest.mark.requirement("IDENT-003")
+def test_every_byte_of_megabytes_counts(subject: Subject) -> None:
+    """No sampling: a bit in the middle, and near powers of two."""
+    rig = rig_of(subject.implementation)
+    base = torch.zeros(9 * 2**20 // 12 + 1, 3)
+    plain = identity_of(rig, bare(base)).digest
+    for at in (2**20 + 7, 3 * 2**20 // 2, 2**21 - 1, len(base.view(-1)) // 2, len(base.view(-1)) - 2):
+        changed = base.clone()
+        changed.view(torch.uint8).view(-1)[at] ^= 1
+        assert identity_of(rig, bare(changed)).digest != plain, at
+
+
+@pytest.mark.requirement("IDENT-003")
+def test_a_payload_changed_in_place_is_another_content(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    item = item_of(image(1))
+    before = identity_of(rig, item).digest
+    assert isinstance(item.payload, torch.Tensor)
+    item.payload[0, 0] += 1
+    assert identity_of(rig, item).digest != before
+
+
+@pytest.mark.requirement("IDENT-002")
+def test_the_order_in_which_extras_are_given_does_not_count(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    a = identity_of(rig, bare(torch.ones(4, 3), fps=2, crop=torch.tensor([1, 2]), zoom=0.5)).digest
+    b = identity_of(rig, bare(torch.ones(4, 3), zoom=0.5, crop=torch.tensor([1, 2]), fps=2)).digest
+    assert a == b
+
+
+@pytest.mark.requirement("IDENT-008")
+def test_a_trusted_key_is_bound_to_every_piece_of_metadata(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    key = (CallerKey("t", "k", Trust.TRUSTED),)
+    base = torch.ones(24)
+    items = [
+        bare(base.view(8, 3)),
+        bare(base.view(4, 6)),
+        bare(base.view(8, 3).to(torch.int32)),
+        bare((base[:12].view(4, 3), base[12:].view(4, 3))),
+        bare(base.view(8, 3), Source.PRECOMPUTED),
+        bare(base.view(8, 3), fps=1),
+        dataclasses.replace(bare(base.view(8, 3)), modality=Modality.VIDEO),
+        dataclasses.replace(bare(base.view(8, 3)), modality=Modality.IMAGE, grid_thw=torch.tensor([[1, 2, 4]])),
+        dataclasses.replace(bare(base.view(8, 3)), modality=Modality.IMAGE, grid_thw=torch.tensor([[1, 4, 2]])),
+    ]
+    digests = {identity_of(rig, dataclasses.replace(i, given=key)).digest for i in items}
+    assert len(digests) == len(items)
+    row_tensor = [bare(base.view(8, 3), crop=torch.tensor([k, 2])) for k in (1, 3)]
+    assert len({identity_of(rig, dataclasses.replace(i, given=key)).digest for i in row_tensor}) == 2
+
+
+@pytest.mark.requirement("PREFIX-002")
+def test_spans_listed_in_another_order_have_other_keys(subject: Subject) -> None:
+    """Same item, same positions, other rows: the first position decides."""
+    rig = rig_of(subject.implementation)
+    keys = []
+    for order in ("ascending", "reversed"):
+        request = RequestRecipe(items=(image(1, 4, pieces=2, span_order=order),), gaps=(1, 0, 0))
+        keys.append(prepared_of(rig, request).prefix_keys.tolist())
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1] != keys[1][1]
+    assert keys[0][1:3] == keys[1][3:5]

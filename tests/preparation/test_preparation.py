@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
 
-from plumbline.build import build_request
+from plumbline.build import bits_of, build_request, payload_of
 from plumbline.interface import Capability, DuplicateRequest, Failure, Prepared
-from plumbline.malformed import FAULTS
+from plumbline.malformed import FAULTS, break_request
 from plumbline.parts import image, rig_of
 from plumbline.resolve import Subject
-from plumbline.scenario import Content, ItemRecipe, RequestRecipe, TowerRecipe
+from plumbline.scenario import Content, GivenRecipe, ItemRecipe, RequestRecipe, TowerRecipe
 
 TILES = TowerRecipe(image="tiles", rows_per_tile=2)
 BASES = {
@@ -24,11 +25,13 @@ BASES = {
     "one tile": (TILES, (ItemRecipe(grid=None, parts=(3,), content=Content(1)),)),
     "rows": (TowerRecipe(), (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),)),
     "bundle": (TowerRecipe(), (image(1), image(2, 3))),
+    "no tiles": (TILES, (ItemRecipe(grid=None, parts=(0,)),)),
 }
 NEEDS = {
     "video": Capability.VIDEO,
     "tiles": Capability.TILES,
     "one tile": Capability.TILES,
+    "no tiles": Capability.TILES,
     "rows": Capability.PRECOMPUTED,
 }
 
@@ -48,13 +51,15 @@ def test_malformed_extras_are_refused(subject: Subject, name: str) -> None:
 
 
 def refuse(subject: Subject, name: str) -> None:
+    """In the first item and in the last, of every base request that it applies to."""
     applied = 0
-    for base, (tower, items) in BASES.items():
+    for base, at in itertools.product(BASES, (0, -1)):
+        tower, items = BASES[base]
         if base in NEEDS and NEEDS[base] not in subject.implementation.capabilities:
             continue
         rig = rig_of(subject.implementation, tower)
         request = build_request(tower, RequestRecipe("bad", items, bundle=base == "bundle"))
-        broken = FAULTS[name].apply(request, rig.runtime.spec)
+        broken = break_request(request, name, rig.runtime.spec, at)
         if broken is None:
             continue
         applied += 1
@@ -127,3 +132,43 @@ def test_a_shared_extra_as_long_as_the_bundle_stays_whole(subject: Subject) -> N
     for k, item in enumerate(prepared.items):
         assert torch.equal(item.extras["shared"].value, shared)  # type: ignore[arg-type]
         assert torch.equal(item.extras["own"].value, own[k])  # type: ignore[arg-type]
+
+
+@pytest.mark.requirement("ISO-001", "PREP-010")
+def test_a_bundle_larger_than_the_bound_for_one_item_is_welcome(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("a", (image(1, 60), image(2, 96), image(3, 90)), bundle=True))
+    assert len(request.items) == 1
+    assert isinstance(rig.prepare([request])[0], Prepared)
+
+
+@pytest.mark.requirement("PREP-002")
+@pytest.mark.parametrize("merge", [1, 2])
+def test_a_bundle_of_precomputed_rows_is_cut_where_its_images_end(subject: Subject, merge: int) -> None:
+    tower = TowerRecipe(merge=merge)
+    widths = (2, 6, 4)
+    items = tuple(
+        ItemRecipe(source="precomputed", grid=(1, merge, w * merge), parts=(w,), content=Content(w)) for w in widths
+    )
+    rig = rig_of(subject.implementation, tower)
+    request = build_request(tower, RequestRecipe("a", items, bundle=True))
+    assert len(request.items) == 1
+    prepared = rig.prepare([request])[0]
+    assert isinstance(prepared, Prepared), prepared
+    for item, recipe in zip(prepared.items, items, strict=True):
+        assert isinstance(item.payload, torch.Tensor)
+        assert torch.equal(bits_of(item.payload), bits_of(payload_of(tower, recipe)[0]))
+
+
+@pytest.mark.requirement("PREP-001")
+@pytest.mark.requirement("IDENT-008")
+def test_each_image_of_a_bundle_has_its_own_caller_key(subject: Subject) -> None:
+    keys = [GivenRecipe("t", "first", True), GivenRecipe("t", "second", True), GivenRecipe("u", "third", True)]
+    items = tuple(image(1, given=key) for key in keys)
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("a", items, bundle=True))
+    assert len(request.items[0].given) == 3
+    prepared = rig.prepare([request])[0]
+    assert isinstance(prepared, Prepared), prepared
+    assert [i.given for i in prepared.items] == [(k,) for k in request.items[0].given]
+    assert len(set(prepared.identities)) == 3
