@@ -61,6 +61,10 @@ def expected_rows(tower: TowerRecipe, item: ItemRecipe, epoch: int, level: int) 
     return bits_of(tensor_of_bits(rows, tower.hidden, tower.row_dtype))
 
 
+_BY_PHASE = {"finish": "LIFE-002", "retract": "LIFE-001", "set_epoch": "EPOCH-001"}
+"""The requirement that a call breaks by raising for a request that is there."""
+
+
 class Bench:
     """A judge's view of one run. A subclass judges one side of it, in ``go``."""
 
@@ -100,7 +104,11 @@ class Bench:
             self.check("CHUNK-004", False, f"{where} did not return: {crash.error}")
             return
         if not harmless:
-            self.check(REFUSED, False, f"{where} raised {type(crash.error).__name__}: {crash.error}")
+            self.check(
+                _BY_PHASE.get(crash.phase, REFUSED),
+                False,
+                f"{where} raised {type(crash.error).__name__}: {crash.error}",
+            )
         typed = isinstance(crash.error, PlumblineError)
         self.check(
             "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"

@@ -13,7 +13,7 @@ from plumbline.bench import REFUSED, WRONG_ROWS
 from plumbline.engine import run
 from plumbline.interface import Implementation
 from plumbline.judge import judge
-from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario
+from plumbline.scenario import ItemRecipe, Op, RequestRecipe, Scenario
 
 Simplification = tuple[tuple[str, ...], str, Callable[[Scenario], Scenario]]
 
@@ -65,12 +65,24 @@ def _unique_names(s: Scenario) -> Scenario:
     )
 
 
+def _retract_instead_of_epochs(s: Scenario) -> Scenario:
+    """The engine does the same to requests, but the weights stay."""
+    ops: list[Op] = []
+    for op in s.ops:
+        retracted = [dataclasses.replace(op, kind="retract", request=k) for k in range(len(s.requests))]
+        ops += retracted if op.kind == "epoch" else [op]
+    return dataclasses.replace(s, ops=tuple(ops))
+
+
 def _one_dtype(i: ItemRecipe) -> ItemRecipe:
     return i if i.source == "precomputed" else dataclasses.replace(i, dtype="float32")
 
 
+NO_CACHE, NO_EPOCH = "no cache", "no change of epoch"
+NO_FENCE, NO_FAULT = "no fenced payloads", "no item that the tower fails on"
+
 SIMPLIFICATIONS: list[Simplification] = [
-    (("CACHE-001",), "no cache", _set(cache_rows=0)),
+    (("CACHE-001",), NO_CACHE, _set(cache_rows=0)),
     (("CACHE-006",), "a cache that holds everything", _set(cache_rows=100_000)),
     (("CHUNK-001",), "each prompt in one chunk", _set(chunks=(100_000,))),
     (("CHUNK-002",), "no prefix hits", _set(prefix_cache=False)),
@@ -83,10 +95,9 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("LIFE-004",), "no second admission", _no_op("admit_twice")),
     (("LIFE-005",), "no call for unknown requests", _no_op("unknown")),
     (("LIFE-008",), "payloads present from the start", _set(lazy=False)),
-    (("CACHE-010", "LIFE-009"), "no fenced payloads", _item(fence=False)),
-    (("ENC-006",), "no item that the tower fails on", _without(lambda i: i.fault)),
-    (("CACHE-010",), "no item that the tower fails on", _without(lambda i: i.fault)),
-    (("EPOCH-001", "CACHE-002"), "no change of epoch", _no_op("epoch")),
+    (("LIFE-009",), NO_FENCE, _item(fence=False)),
+    (("ENC-006",), NO_FAULT, _without(lambda i: i.fault)),
+    (("EPOCH-001",), NO_EPOCH, _retract_instead_of_epochs),
     (("EPOCH-002",), "requests retracted before an epoch changes", _set(eager_retract=True)),
     (("CHUNK-005",), "no bad chunks", _no_op("bad_chunk")),
     (("ISO-002",), "no malformed requests", _requests(lambda r: dataclasses.replace(r, malformed=""))),
@@ -102,7 +113,7 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("ITEM-009",), "no items without grids", _without(lambda i: i.grid is None and i.source != "precomputed")),
     (("ITEM-010",), "contiguous payloads", _item(strides="contiguous")),
     (("ITEM-011",), "no empty items", _without(lambda i: not sum(i.parts))),
-    (("ITEM-012", "ENC-008"), "no precomputed items", _without(lambda i: i.source == "precomputed")),
+    (("ITEM-012",), "no precomputed items", _without(lambda i: i.source == "precomputed")),
     (
         ("ITEM-013", "ENC-005"),
         "one tensor in each payload",
@@ -116,6 +127,13 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("MOVE-001",), "a tower that does not move its input", _tower(moves_input=False)),
 ]
 
+COMBINATIONS = [
+    ("CACHE-002", {NO_CACHE, NO_EPOCH}),
+    ("CACHE-010", {NO_CACHE, NO_FENCE}),
+    ("CACHE-010", {NO_CACHE, NO_FAULT}),
+]
+"""Requirements about two circumstances at once: broken where either simplification helps."""
+
 PLAIN = {WRONG_ROWS: "ITEM-001", REFUSED: "ISO-001"}
 
 
@@ -126,6 +144,8 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
         simpler = simplify(scenario)
         if simpler != scenario and not _shows(simpler, implementation, verdict):
             found += [(requirement, name) for requirement in requirements]
+    helped = {name for _, name in found}
+    found += [(requirement, " or ".join(sorted(names))) for requirement, names in COMBINATIONS if names <= helped]
     if verdict == REFUSED or not found:
         found.insert(0, (PLAIN[verdict], ""))
     return list(dict.fromkeys(found))
@@ -133,11 +153,10 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
 
 def circumstances(scenario: Scenario) -> set[str]:
     """The requirements whose circumstance this scenario has, so that right rows are evidence for them."""
-    found = {PLAIN[WRONG_ROWS]}
-    for requirements, _, simplify in SIMPLIFICATIONS:
-        if simplify(scenario) != scenario:
-            found.update(requirements)
-    return found
+    present = [(r, name) for r, name, simplify in SIMPLIFICATIONS if simplify(scenario) != scenario]
+    names = {name for _, name in present}
+    combined = {requirement for requirement, both in COMBINATIONS if both <= names}
+    return {PLAIN[WRONG_ROWS], *combined, *(r for requirements, _ in present for r in requirements)}
 
 
 def _shows(scenario: Scenario, implementation: Implementation, verdict: str) -> bool:

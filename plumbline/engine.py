@@ -250,24 +250,30 @@ class _Run:
     # -- scheduling
 
     def _admit(self) -> None:
-        running = [e for e in self.trace.entries if e.state == "running"]
+        """Admits in the order of submission, ``ahead`` more than run; an id waits until its last holder has ended."""
+        running = sum(e.state == "running" for e in self.trace.entries)
+        held = sum(e.admitted for e in self.trace.entries)
         for e in self.trace.entries:
-            if len(running) >= self.scenario.running:
-                return
             if e.state != "waiting" or any(o.id == e.id and o.admitted and o is not e for o in self.trace.entries):
                 continue
             if not e.admitted:
-                try:
-                    self.rig.embed.admit(e.prepared)
-                except CapabilityMissing as missing:
-                    e.state, e.refused = "failed", missing
+                if held >= self.scenario.running + self.scenario.ahead or not self._admitted(e):
                     continue
-                except Exception as error:
-                    self.trace.crashes.append(Crash("admit", e.id, error))
-                e.admitted = True
-            e.state = "running"
-            e.position = self._prefix_hit(e)
-            running.append(e)
+                held += 1
+            if running < self.scenario.running:
+                e.state, e.position = "running", self._prefix_hit(e)
+                running += 1
+
+    def _admitted(self, e: Entry) -> bool:
+        try:
+            self.rig.embed.admit(e.prepared)
+        except CapabilityMissing as missing:
+            e.state, e.refused = "failed", missing
+            return False
+        except Exception as error:
+            self.trace.crashes.append(Crash("admit", e.id, error))
+        e.admitted = True
+        return True
 
     def _prefix_hit(self, e: Entry) -> int:
         """Positions whose keys equal those of something that was computed before; at least one is always left."""

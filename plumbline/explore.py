@@ -50,6 +50,10 @@ class Exploration:
     capability_missing: int = 0
 
 
+class HarnessError(BaseException):
+    """The harness itself failed. Never a verdict, and never taken for a pass."""
+
+
 class _OutOfTime(KeyboardInterrupt):
     """Passes through Hypothesis, so that an exploration can end while it shrinks."""
 
@@ -104,7 +108,10 @@ def explore(
         now = time.perf_counter() - began
         if now > seconds:
             raise _OutOfTime
-        trace, verdicts = check(scenario, implementation)
+        try:
+            trace, verdicts = check(scenario, implementation)
+        except Exception as error:
+            raise HarnessError(f"the harness failed on {scenario.dumps()}") from error
         if result.first_failure is None:
             result.cases += 1
             result.judged += verdicts.judged
@@ -135,8 +142,12 @@ def explore(
         print_blob=False,
     )
     test = configured(seed(session_seed)(given(scenarios(implementation.capabilities if draw is None else draw))(one)))
-    with contextlib.suppress(Exception, _OutOfTime):
-        test()
+    with contextlib.suppress(_OutOfTime):
+        try:
+            test()
+        except Exception as error:
+            if not result.findings:
+                raise HarnessError("Hypothesis gave up") from error
     for verdict in (WRONG_ROWS, REFUSED):
         finding = result.findings.pop(verdict, None)
         if finding is not None:

@@ -26,6 +26,7 @@ class StepJudge(Bench):
         wanted = [s.chunk.request_id for s in scheduled]
         if not self.check("CHUNK-004", ids == wanted, f"step {record.number}: results of {ids} for chunks of {wanted}"):
             return
+        wrong = len(self.verdicts.violations)
         for s, result in zip(scheduled, record.results, strict=True):
             self._result(record, s, result)
         for note in record.merge_notes:
@@ -35,7 +36,7 @@ class StepJudge(Bench):
             self.check(requirement, True)
         if self.claimed(Capability.MERGE_OUT) and record.number % 2:
             self.check("MERGE-005", True)
-        if record.merged is not None:
+        if record.merged is not None and len(self.verdicts.violations) == wrong:
             self._merged(record)
         if self.trace.scenario.lazy:
             self.check(
@@ -69,7 +70,9 @@ class StepJudge(Bench):
         if error is not None:
             if fenced and name == "EncodingFailed":
                 return  # the tower may fail on what it reads behind a fence
-            if not self.may_refuse(s.entry.submission.recipe, error):
+            if name == "EpochChanged":
+                self.check("EPOCH-002", False, f"{where} was served under no other epoch since its start, got {name}")
+            elif not self.may_refuse(s.entry.submission.recipe, error):
                 self.check(REFUSED, False, f"{where} is valid and failed: {error!r}")
             return
         assert isinstance(result, Rows)

@@ -147,7 +147,9 @@ class WorkJudge(Bench):
     ) -> None:
         size = {fingerprint(self.tower, i): _payload_bytes(self.tower, i) for _, i in needs}
         rows = sum(_payload_bytes(self.tower, i) for _, i in needs if i.source == "precomputed")
-        encoded = sum(size.get(f, 0) * n for f, n in done.items())
+        if any(f not in size for f in done):
+            return  # the tower saw other bits than were sent; what was moved says nothing
+        encoded = sum(size[f] * n for f, n in done.items())
         moved = f"{where}: {record.moved_bytes} bytes moved for {encoded} encoded and {rows} precomputed"
         if self.tower.moves_input:
             self.check("MOVE-001", record.moved_bytes <= rows, moved)

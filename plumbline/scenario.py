@@ -124,13 +124,15 @@ class Op:
 
 @dataclass(frozen=True)
 class Scenario:
-    """chunks: sizes of successive chunks, cycled. running: requests prefilled together. cache_rows: cache budget, in rows
+    """chunks: sizes of successive chunks, cycled. running: requests prefilled together. ahead: how many more are admitted
+    and wait. cache_rows: cache budget, in rows
     with their side rows. eager_retract: the engine retracts all requests at a change of epoch by itself."""
 
     tower: TowerRecipe = TowerRecipe()
     requests: tuple[RequestRecipe, ...] = ()
     chunks: tuple[int, ...] = (64,)
     running: int = 4
+    ahead: int = 0
     cache_rows: int = 64
     patches_per_call: int = 64
     prefix_cache: bool = False

@@ -101,16 +101,18 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     tower = draw(_pick([t for t in _TOWERS if _tower_needs(t) <= claims]))
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
     pool: list[ItemRecipe] = []
+    dtypes = draw(_pick([["float32"], _DTYPES]))
     requests: list[RequestRecipe] = []
     for k in range(draw(st.integers(1, largest))):
         alike = requests and draw(_CHANCE[3])
-        new = _twin(draw, tower, claims, requests, k) if alike else _request(draw, tower, claims, pool, k, lazy)
+        new = _twin(draw, tower, claims, requests, k) if alike else _request(draw, tower, claims, pool, k, lazy, dtypes)
         requests.append(new)
     return Scenario(
         tower=tower,
         requests=tuple(requests),
         chunks=draw(_pick(_CHUNKS)),
         running=draw(_pick([4, 1, 2, 3])),
+        ahead=draw(_pick([0, 0, 1, 3])),
         cache_rows=draw(_pick([1000, 64, 16, 8, 4, 1, 0])),
         patches_per_call=draw(_pick([1000, 64, 16, 8, 4, 1])),
         prefix_cache=draw(_CHANCE[2]),
@@ -130,15 +132,23 @@ def _op(draw: Draw, claims: frozenset[Cap]) -> Op:
     kinds = ["retract", "abort", "bad_chunk", "admit_twice", "unknown"]
     if Cap.EPOCHS in claims:
         kinds += ["epoch", "epoch"]
-    return Op(draw(st.integers(0, 8)), draw(_pick(kinds)), draw(st.integers(0, 14)))
+    return Op(draw(_pick([0, 1, 1, 2, 2, 3, 4, 6, 8])), draw(_pick(kinds)), draw(st.integers(0, 14)))
 
 
 def _request(
-    draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe], index: int, lazy: bool
+    draw: Draw,
+    tower: TowerRecipe,
+    claims: frozenset[Cap],
+    pool: list[ItemRecipe],
+    index: int,
+    lazy: bool,
+    dtypes: list[str],
 ) -> RequestRecipe:
     items = []
     for _ in range(draw(_pick([1, 1, 2, 2, 3, 0]))):
-        item = _item(draw, tower, claims) if not pool or draw(_CHANCE[3]) else _variant(draw, tower, claims, pool)
+        item = (
+            _item(draw, tower, claims, dtypes) if not pool or draw(_CHANCE[3]) else _variant(draw, tower, claims, pool)
+        )
         pool.append(item)
         if lazy and draw(_CHANCE[12]):
             item = dataclasses.replace(item, fence=True)
@@ -162,17 +172,19 @@ def _twin(
     draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], requests: list[RequestRecipe], index: int
 ) -> RequestRecipe:
     """An earlier request again, with one item changed in its place: what a prefix cache must tell apart."""
-    earlier = draw(_pick(requests))
-    items = list(earlier.items)
+    earlier: RequestRecipe = draw(_pick(requests))
+    items = [dataclasses.replace(i, fence=False) for i in earlier.items]
     if items:
         at = draw(st.integers(0, len(items) - 1))
         changed = _variant(draw, tower, claims, [items[at]])
         if closed_form.row_count(tower, changed) == closed_form.row_count(tower, items[at]) or draw(_CHANCE[4]):
             items[at] = changed
-    return dataclasses.replace(earlier, name=f"r{index}", items=tuple(items), malformed="")
+    reuse = earlier.copies == 1 and draw(_CHANCE[4])
+    name = earlier.name if reuse else f"r{index}"
+    return dataclasses.replace(earlier, name=name, items=tuple(items), malformed="")
 
 
-def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
+def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], dtypes: list[str]) -> ItemRecipe:
     kinds = ["image"] * 4
     kinds += ["video"] * 2 if Cap.VIDEO in claims else []
     kinds += ["audio"] if Cap.TILES in claims else []
@@ -184,7 +196,7 @@ def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap]) -> ItemRecipe:
         modality=modality,
         grid=grid,
         parts=parts,
-        dtype=draw(_pick(_DTYPES)),
+        dtype=draw(_pick(dtypes)),
         content=Content(draw(_pick([0, 0, 1, 2, 3, -1]))),
     )
     if kind == "precomputed":
@@ -317,7 +329,13 @@ def _rolled(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRe
     return dataclasses.replace(item, span_order=draw(_pick(["ascending", "reversed", "rotated"])))
 
 
+def _faulted(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """The same item, but the tower raises on it (or no longer does)."""
+    free = item.source != "precomputed" and not (item.given and item.given.trusted)
+    return dataclasses.replace(item, fault=not item.fault) if free else item
+
+
 _VARIANTS = [
     *(_same, _edited, _edited, _retyped, _reshaped, _remodelled),
-    *(_redressed, _recontent, _rekeyed, _rolled),
+    *(_redressed, _recontent, _recontent, _rekeyed, _rolled, _faulted),
 ]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import weakref
 
 import pytest
 import torch
 
-from plumbline.interface import Chunk, Failure, Rows
+from plumbline.bench import expected_rows
+from plumbline.build import bits_of
+from plumbline.feature import LocalFeature
+from plumbline.interface import Chunk, Failure, LeaseLost, Rows
 from plumbline.parts import image, prepared_of, rig_of
 from plumbline.resolve import Subject
-from plumbline.scenario import RequestRecipe
+from plumbline.scenario import RequestRecipe, TowerRecipe
 
 
 def payload_refs(subject: Subject, end: str) -> list[weakref.ref[torch.Tensor]]:
@@ -42,6 +46,53 @@ def payload_refs(subject: Subject, end: str) -> list[weakref.ref[torch.Tensor]]:
 
 subject_keeps: list[object] = []
 """The parts stay alive while the references are looked at."""
+
+
+HIDDEN = 40
+"""Of no other test, so that its rows can be told from all other tensors."""
+
+
+def live_rows() -> int:
+    gc.collect()
+    return sum(type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN for o in gc.get_objects())
+
+
+@pytest.mark.requirement("LIFE-010")
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps: int) -> None:
+    """Aborted before a chunk, inside an item that two requests share, and at the end."""
+    tower = TowerRecipe(hidden=HIDDEN)
+    rig = rig_of(subject.implementation, tower, cache_bytes=0)
+    for k in range(2):
+        rig.embed.admit(prepared_of(rig, RequestRecipe(f"r{k}", (image(1), image(2 + k))), tower))
+    for lo, hi in [(0, 3), (3, 11)][:steps]:
+        step = rig.embed.step([Chunk(f"r{k}", lo, hi) for k in range(2)])
+        assert {type(r) for r in step.results} == {Rows}
+        step.settle()
+        del step
+    for k in range(2):
+        rig.embed.finish(f"r{k}")
+    assert not live_rows()
+
+
+@pytest.mark.requirement("CACHE-010")
+def test_rows_from_behind_a_fence_serve_nobody_later(subject: Subject) -> None:
+    """A request reads a payload that is fenced off; the next one has the same content, unfenced, and needs its own."""
+    rig = rig_of(subject.implementation)
+    whole = prepared_of(rig, RequestRecipe("fenced", (image(1),)))
+    (item,) = whole.items
+    assert isinstance(item.payload, torch.Tensor)
+    for name, fence in (("fenced", True), ("later", False)):
+        feature = LocalFeature(item.payload, fence)
+        items = (dataclasses.replace(item, payload=feature),)
+        rig.embed.admit(dataclasses.replace(whole, request_id=name, items=items))
+        step = rig.embed.step([Chunk(name, 0, len(whole.token_ids))])
+        lost = step.settle()
+        assert [type(f.error) for f in lost] == ([LeaseLost] if fence else [])
+        result = step.results[0]
+        rig.embed.finish(name)
+    assert isinstance(result, Rows)
+    assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), image(1), 0, 0))
 
 
 @pytest.mark.requirement("LIFE-010")
