@@ -29,6 +29,7 @@ from plumbline.scenario import (
     RequestRecipe,
     Scenario,
     TowerRecipe,
+    compact,
 )
 
 FOLDER = ROOT / "fixtures" / "golden" / "v1"
@@ -115,7 +116,7 @@ def _accept(implementation: Implementation, tower: TowerRecipe, request: Request
     result: Any = trace.steps[0].results[0]
     levels = [result.rows, *result.side]
     return {
-        "scenario": json.loads(scenario.dumps()),
+        "scenario": compact(scenario),
         "token_ids": list(closed_form.lay_out(tower, request).token_ids),
         "expected": {
             "digests": [i.digest.hex() for i in prepared.identities],
