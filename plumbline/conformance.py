@@ -150,7 +150,7 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
 
     judged = subjects if subjects[0].spec == "reference" else [resolve("reference"), *subjects]
     try:
-        found = run_photos(options.images, judged, lambda line: console.print(f"photos: {line}"))
+        found = run_photos(options.images, judged, lambda line: console.print(line))
     except PhotoError as error:
         console.print(f"[red]photos: {error}[/]")
         raise SystemExit(2) from error

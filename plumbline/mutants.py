@@ -71,7 +71,11 @@ class Result:
 
     @property
     def cell(self) -> str:
-        return "killed" if self.killed else "error" if self.error else "other ids" if self.killed_by else "SURVIVED"
+        if self.error:
+            return "error"
+        if not self.parent:
+            return "FAILS" if self.killed_by else "passes"
+        return "killed" if self.killed else "other ids" if self.killed_by else "SURVIVED"
 
 
 def run_one(spec: str, seed: int) -> Result:

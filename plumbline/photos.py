@@ -25,6 +25,7 @@ from torch import Tensor
 from plumbline.certify import Certificate, NotCertified, certify, same_bits
 from plumbline.interface import (
     Budgets,
+    Capability,
     Chunk,
     Failure,
     Implementation,
@@ -307,7 +308,11 @@ def run_photos(
     progress("photos: reading and processing")
     photos = read_photos(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        tower = load(checkpoint(scratch), image_token_id=IMAGE, video_token_id=VIDEO, vocab_size=VOCABULARY)
+        all_take_side_rows = all(Capability.SIDE_ROWS in s.implementation.capabilities for s in subjects)
+        sizes: dict[str, object] = {} if all_take_side_rows else {"deepstack_visual_indexes": []}
+        tower = load(
+            checkpoint(scratch, "", **sizes), image_token_id=IMAGE, video_token_id=VIDEO, vocab_size=VOCABULARY
+        )
     progress("photos: certifying the tower's row floor on this machine")
     certificate = certify(tower)
 

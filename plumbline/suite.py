@@ -48,8 +48,8 @@ class Collector:
             self.errors.append(f"{report.nodeid}: {report.longreprtext}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" and not (report.when == "setup" and not report.passed) and not report.failed:
-            return
+        if report.when != "call" and report.passed:
+            return  # setting up and tearing down is worth a word only where it failed or skipped
         properties: dict[str, Any] = dict(report.user_properties)
         outcome = Outcome(
             nodeid=report.nodeid,
