@@ -23,6 +23,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from plumbline.profiles import PROFILES
 from plumbline.suite import Collector, Outcome, run_suite
 
+_GAP = ["what is claimed must be judged, so this run fails", "a full run will"]
+
 DEFAULT_SUBJECTS = ["reference", "optimized"]
 
 
@@ -104,7 +106,7 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     from plumbline import deviations, report
     from plumbline.replay import replay
     from plumbline.resolve import resolve
-    from plumbline.results import build_report
+    from plumbline.results import build_report, unjudged
     from plumbline.scorecard import print_scorecard
 
     if options.replace and not options.impl:
@@ -135,6 +137,9 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     data = build_report(subjects, collector.outcomes, known, photos, profile, seed, started, command, options.report)
     report.write(data, options.report)
     print_scorecard(data, console)
+    for entry in data["implementations"]:
+        if gaps := unjudged(entry, collector.outcomes):
+            console.print(f"{entry['name']}: nothing judged {', '.join(gaps)}; {_GAP[profile == 'quick']}")
     console.print(
         f"{options.report / 'index.html'} and {options.report / 'conformance.json'} written, {time.time() - started:.0f} s"
     )

@@ -39,6 +39,10 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of a session, in the format of report.schema.json. Failing cases are saved under ``folder``/cases."""
     entries = [_implementation(s, outcomes, deviations, seed, folder) for s in subjects]
+    if profile != "quick":
+        for entry in entries:
+            if entry["verdict"] == "conforms" and unjudged(entry, outcomes):
+                entry["verdict"] = "fails"
     photos_differ = photos is not None and not photos["identical"]
     fails = photos_differ or any(e["verdict"] == "fails" for e in entries)
     now = datetime.now(UTC)
@@ -70,6 +74,14 @@ def build_report(
         "photos": photos,
         "verdict": "fails" if fails else "conforms",
     }
+
+
+def unjudged(entry: dict[str, Any], outcomes: Sequence[Outcome]) -> list[str]:
+    """Core and claimed MUSTs that nothing judged, although no test gave a reason to leave them out."""
+    skipped = {name for o in outcomes if o.status == "skipped" for name in o.requirements}
+    known = requirements()
+    missing = [e["id"] for e in entry["requirements"] if e["status"] == "not-run" and e["level"] == "MUST"]
+    return [name for name in missing if not known[name].planned and name not in skipped]
 
 
 def environment() -> dict[str, Any]:
