@@ -1,5 +1,5 @@
 """B085 (llama.cpp #28656) in kind: results of one size share a mutable buffer, so that of two such chunks in one
-step the first gets the rows of the second."""
+step the first gets the rows of the second, and of the levels of one chunk the main rows get the side rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plumbline.interface import Cache, Encoder, Runtime
 
 BUG = "B085"
 PARENT = "optimized"
-ACCEPT = ("ENC-001", "ITEM-001")
+ACCEPT = ("ENC-001", "ENC-010", "ITEM-001")
 
 
 class SharedSlot(Embedder):

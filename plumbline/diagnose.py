@@ -146,6 +146,8 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
             found += [(requirement, name) for requirement in requirements]
     helped = {name for _, name in found}
     found += [(requirement, " or ".join(sorted(names))) for requirement, names in COMBINATIONS if names <= helped]
+    if verdict == REFUSED and NO_EPOCH in helped:
+        found.append(("LIFE-001", NO_EPOCH))  # weights refuse nobody; the retraction for their sake may
     if verdict == REFUSED or not found:
         found.insert(0, (PLAIN[verdict], ""))
     return list(dict.fromkeys(found))

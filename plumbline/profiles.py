@@ -20,5 +20,5 @@ PROFILES = {
     "tests": Profile(cases=600, shards=2, floors=True),
     "default": Profile(cases=1500, shards=4, floors=True),
     "thorough": Profile(cases=12_500, shards=8, floors=True),
-    "mutant": Profile(cases=500, shards=1, floors=False, stop_at_first=True),
+    "mutant": Profile(cases=2000, shards=1, floors=False, stop_at_first=True),
 }
