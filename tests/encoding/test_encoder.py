@@ -40,6 +40,17 @@ def test_results_are_one_for_each_item_in_order(subject: Subject, patches: int) 
             assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
 
 
+@pytest.mark.requirement("ENC-006")
+def test_only_what_needs_the_faulty_item_fails(subject: Subject) -> None:
+    """Whatever is packed with it, before it and after it, in one call or in several."""
+    for patches in (4, 9, 1000):
+        rig = rig_of(subject.implementation, patches=patches)
+        recipes = [image(1, 4), image(2, 3, fault=True), image(3, 4), image(4, 2), image(5, 3, fault=True), image(6, 1)]
+        results = rig.encoder.encode([item_of(r) for r in recipes])
+        for recipe, result in zip(recipes, results, strict=True):
+            assert isinstance(result, EncodingFailed if recipe.fault else Encoded), (patches, recipe, result)
+
+
 @pytest.mark.requirement("ENC-009")
 def test_nothing_to_encode_gives_nothing(subject: Subject) -> None:
     assert list(rig_of(subject.implementation).encoder.encode([])) == []

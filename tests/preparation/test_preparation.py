@@ -37,7 +37,16 @@ NEEDS = {
 
 
 @pytest.mark.requirement(
-    "ITEM-002", "ITEM-006", "ITEM-007", "PREP-006", "PREP-007", "PREP-008", "PREP-010", "PREP-013", "PREP-014"
+    "ISO-002",
+    "ITEM-002",
+    "ITEM-006",
+    "ITEM-007",
+    "PREP-006",
+    "PREP-007",
+    "PREP-008",
+    "PREP-010",
+    "PREP-013",
+    "PREP-014",
 )
 @pytest.mark.parametrize("name", [n for n in FAULTS if FAULTS[n].requirement != "PREP-015"])
 def test_a_malformed_request_is_refused_with_its_error_and_alone(subject: Subject, name: str) -> None:
@@ -68,6 +77,8 @@ def refuse(subject: Subject, name: str) -> None:
         assert [getattr(r, "request_id", None) for r in results] == ["before", "bad", "after"], base
         assert isinstance(results[0], Prepared), (base, results[0])
         assert isinstance(results[2], Prepared), (base, results[2])
+        assert results[2].identities == results[0].identities, f"{base}: the request after it has other identities"
+        assert torch.equal(results[2].prefix_keys, results[0].prefix_keys), base
         refused = results[1]
         assert isinstance(refused, Failure), f"{base}: {name} was prepared"
         assert isinstance(refused.error, FAULTS[name].errors), f"{base}: {refused.error!r}"
