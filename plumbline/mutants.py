@@ -106,23 +106,17 @@ def run_one(spec: str, seed: int) -> Result:
     for outcome in collector.outcomes:
         if outcome.status == "failed":
             found: Any = outcome.exploration["findings"] if outcome.exploration else []
-            killers |= {f["requirement"] for f in found} if outcome.exploration else _cited(outcome)
+            killers |= (
+                {f["requirement"] for f in found}
+                if outcome.exploration
+                else set(outcome.broken or outcome.requirements)
+            )
             crashed |= all("raised" in f["message"] for f in found) if found else "Error" in outcome.message[:40]
     result.killed_by = sorted(killers)
     result.kind = _kind(set(result.killed_by) & set(accept) or killers, crashed)
     result.error = "; ".join(collector.errors)[:500]
     result.seconds = round(time.perf_counter() - began, 1)
     return result
-
-
-def _cited(outcome: Any) -> set[str]:
-    """A malformed-request test cites many ids; its parameter says which one it was about."""
-    from plumbline.malformed import FAULTS
-
-    about = [
-        f.requirement for name, f in FAULTS.items() if f"-{name}]" in outcome.nodeid or f"[{name}-" in outcome.nodeid
-    ]
-    return set(about) or set(outcome.requirements)
 
 
 def _kind(ids: set[str], crashed: bool) -> str:

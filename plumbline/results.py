@@ -171,7 +171,7 @@ def _failures(
         for finding in findings:
             failures.setdefault(finding["requirement"], []).append(_found(subject, o, finding, folder))
         if not findings:
-            for name in o.requirements or (DIED,):
+            for name in o.broken or o.requirements or (DIED,):
                 run = f"python -m pytest '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
                 failure: dict[str, Any] = {
                     "message": o.message,

@@ -16,7 +16,10 @@ from plumbline.requirements import ROOT
 
 @dataclass
 class Outcome:
-    """One test. status: passed, failed or skipped. exploration: what generated workloads found, as JSON."""
+    """One test. status: passed, failed or skipped. exploration: what generated workloads found, as JSON.
+
+    broken: the requirements that a failure is about, where the test said so; otherwise all that it cites.
+    """
 
     nodeid: str
     subject: str | None
@@ -25,6 +28,7 @@ class Outcome:
     message: str
     seconds: float
     exploration: dict[str, object] | None = None
+    broken: tuple[str, ...] = ()
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Collector:
             message=_message(report),
             seconds=report.duration,
             exploration=properties.get("exploration"),
+            broken=tuple(str(value) for name, value in report.user_properties if name == "broken"),
         )
         self.outcomes.append(outcome)
         self.done(outcome, len(self.outcomes), self.total)
