@@ -48,6 +48,9 @@ WORK = {
     "PREP-011",
     "WORK-001",
 }
+ASSERTIONS = ("AssertionError", "assert", "Failed")
+"""How the message of a test begins that failed by its own judgement and not by an exception."""
+
 BALANCE = {"CACHE-003", "CACHE-004", "CACHE-009", "LIFE-010"}
 
 
@@ -111,7 +114,9 @@ def run_one(spec: str, seed: int) -> Result:
                 if outcome.exploration
                 else set(outcome.broken or outcome.requirements)
             )
-            crashed |= all("raised" in f["message"] for f in found) if found else "Error" in outcome.message[:40]
+            crashed |= (
+                all("raised" in f["message"] for f in found) if found else not outcome.message.startswith(ASSERTIONS)
+            )
     result.killed_by = sorted(killers)
     result.kind = _kind(set(result.killed_by) & set(accept) or killers, crashed)
     result.error = "; ".join(collector.errors)[:500]

@@ -42,7 +42,7 @@ def test_generated_workloads(
         subject.implementation,
         examples=options.cases or profile.cases,
         session_seed=options.plumbline_seed + shard,
-        seconds=30 if profile.stop_at_first else float("inf"),
+        seconds=15 if profile.stop_at_first else float("inf"),
         stop_at_first=profile.stop_at_first,
     )
     record_property("exploration", exploration_json(found))
