@@ -114,7 +114,9 @@ class Bench:
             "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"
         )
 
-    def needed(self, s: Scheduled) -> list[ItemRecipe]:
+    def needed(self, s: Scheduled) -> dict[int, ItemRecipe]:
+        """The items whose rows the chunk needs, by index."""
         if s.entry is None or s.fault:
-            return []
-        return [s.entry.submission.recipe.items[i] for i in sorted(items_of(self.tower, s, listed_order=False))]
+            return {}
+        items = s.entry.submission.recipe.items
+        return {i: items[i] for i in sorted(items_of(self.tower, s, listed_order=False))}

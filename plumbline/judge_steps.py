@@ -57,7 +57,7 @@ class StepJudge(Bench):
         if s.fault or s.entry is None:
             self.check("CHUNK-005", name == s.fault, f"{where} must fail with {s.fault}, got {name}")
             return
-        needed = self.needed(s)
+        needed = list(self.needed(s).values())
         if s.served_epoch is not None and s.served_epoch != record.epoch:
             self.check(
                 "EPOCH-002", name == "EpochChanged", f"{where} was served under epoch {s.served_epoch}, got {name}"

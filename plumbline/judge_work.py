@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 from plumbline import closed_form
@@ -11,6 +12,9 @@ from plumbline.interface import Capability
 from plumbline.rig import Fingerprint, content
 from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
 from plumbline.trace import Scheduled, StepRecord
+
+Need = tuple[Scheduled, int, ItemRecipe]
+"""A chunk and an item, by index, whose rows it needs."""
 
 
 class WorkJudge(Bench):
@@ -61,11 +65,11 @@ class WorkJudge(Bench):
         return {(f, e): len(t) for f, t in truths.items() for e in range(3)}
 
     def _all_fit(self) -> bool:
+        """Whether nothing ever had to be evicted, precomputed rows included, since a cache may keep them too."""
         rows: dict[object, int] = {}
         for s in self.trace.submissions:
             for item in s.recipe.items:
-                if item.source != "precomputed":
-                    rows[closed_form.truth(self.tower, item)] = closed_form.row_count(self.tower, item)
+                rows[closed_form.truth(self.tower, item)] = closed_form.row_count(self.tower, item)
         epochs = 1 + sum(op.kind == "epoch" for op in self.trace.scenario.ops)
         return sum(rows.values()) * epochs <= self.trace.scenario.cache_rows
 
@@ -78,10 +82,10 @@ class WorkJudge(Bench):
                 inside,
                 f"{where}: a call of {call.patches} patches, {len(call.items)} items, budget {budget}",
             )
-        needs = [(s, item) for s in record.scheduled for item in self.needed(s)]
-        needed = {fingerprint(self.tower, item) for _, item in needs if item.source != "precomputed"}
+        needs = [(s, index, item) for s in record.scheduled for index, item in self.needed(s).items()]
+        needed = {fingerprint(self.tower, item) for _, _, item in needs if item.source != "precomputed"}
         done: Counter[Fingerprint] = Counter(f for call in record.calls for f in call.items)
-        precomputed = {fingerprint(self.tower, item) for _, item in needs if item.source == "precomputed"} - needed
+        precomputed = {fingerprint(self.tower, item) for _, _, item in needs if item.source == "precomputed"} - needed
         if precomputed:
             self.check("ENC-008", not precomputed & set(done), f"{where}: precomputed rows went through the tower")
         strange = [f for f in done if f not in needed]
@@ -96,7 +100,7 @@ class WorkJudge(Bench):
         if failed:
             return
         truths: dict[Fingerprint, set[object]] = {}
-        for _, item in needs:
+        for _, _, item in needs:
             truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
         if self.claimed(Capability.DEDUPE):
             twice = [f for f, n in done.items() if f in truths and n > len(truths[f])]
@@ -121,16 +125,13 @@ class WorkJudge(Bench):
             said = f"{where}: {len(sizes)} calls of {sizes} patches of {kind}, budget {budget}"
             self.check("ENC-002", len(sizes) <= limit, said)
 
-    def _held(
-        self, record: StepRecord, needs: list[tuple[Scheduled, ItemRecipe]], done: Counter[Fingerprint], where: str
-    ) -> None:
+    def _held(self, record: StepRecord, needs: Sequence[Need], done: Counter[Fingerprint], where: str) -> None:
         fresh: set[Fingerprint] = set()
         holding: dict[Fingerprint, str] = {}
-        for s, item in needs:
+        for s, index, item in needs:
             f = fingerprint(self.tower, item)
-            underway = {s.entry.submission.recipe.items[i] for i in s.underway} if s.entry else set()
             stale = s.served_epoch is not None and s.served_epoch != record.epoch
-            if item in underway and item.source != "precomputed" and not stale:
+            if index in s.underway and item.source != "precomputed" and not stale:
                 holding[f] = s.chunk.request_id
             else:
                 fresh.add(f)
@@ -142,11 +143,9 @@ class WorkJudge(Bench):
                     f"{where}: an item that request {request} has rows of to come was encoded again",
                 )
 
-    def _moves(
-        self, record: StepRecord, needs: list[tuple[Scheduled, ItemRecipe]], done: Counter[Fingerprint], where: str
-    ) -> None:
-        size = {fingerprint(self.tower, i): _payload_bytes(self.tower, i) for _, i in needs}
-        rows = sum(_payload_bytes(self.tower, i) for _, i in needs if i.source == "precomputed")
+    def _moves(self, record: StepRecord, needs: Sequence[Need], done: Counter[Fingerprint], where: str) -> None:
+        size = {fingerprint(self.tower, i): _payload_bytes(self.tower, i) for _, _, i in needs}
+        rows = sum(_payload_bytes(self.tower, i) for _, _, i in needs if i.source == "precomputed")
         if any(f not in size for f in done):
             return  # the tower saw other bits than were sent; what was moved says nothing
         encoded = sum(size[f] * n for f, n in done.items())
