@@ -6,6 +6,7 @@ Imports torch only when a test needs it.
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): the requirements of conformance.md that a test is about")
     config.addinivalue_line("markers", "workloads: explores generated workloads; what it judges is in its result")
     config.addinivalue_line("markers", "slow: left out of a quick run")
+    # Tests run in as many processes as there are cores; more threads in each only wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.getoption("--plumbline-seed") is None:
         config.option.plumbline_seed = random.SystemRandom().randrange(2**32)
 
