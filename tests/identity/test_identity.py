@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from plumbline.interface import CallerKey, Extra, Item, Modality, Source, Trust
+from plumbline.interface import CallerKey, Capability, Extra, Item, Modality, Source, Trust
 from plumbline.parts import digest_of, identity_of, image, item_of, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -118,37 +118,39 @@ def test_identifying_changes_no_item(subject: Subject, strides: str) -> None:
 
 CHILD = """
 import sys
-from plumbline.parts import image, prepared_of, rig_of
+sys.path.insert(0, "tests/identity")
+from test_identity import printed
 from plumbline.resolve import resolve
-from plumbline.scenario import ExtraRecipe, GivenRecipe, RequestRecipe
-subject = resolve(sys.argv[1], sys.argv[2:])
-recipe = (ExtraRecipe("fps", "x"), ExtraRecipe("crop", (1, 2)), ExtraRecipe("zoom", 0.5))
-items = (image(1), image(2, extras=recipe), image(3, given=GivenRecipe("t", "k", True)), image(4, modality="video"))
-held = subject.implementation.capabilities
-items = tuple(i for i in items if ("extras" in held or not i.extras) and ("caller-keys" in held or not i.given))
-items = tuple(i for i in items if "video" in held or i.modality != "video")
-p = prepared_of(rig_of(subject.implementation), RequestRecipe(items=items))
-print([i.digest.hex() for i in p.identities], p.prefix_keys.tolist())
+print(printed(resolve(sys.argv[1], sys.argv[2:])))
 """
+
+
+def printed(subject: Subject) -> str:
+    """Digests and keys of a request with everything that a process could see differently."""
+    extras = (ExtraRecipe("fps", "x"), ExtraRecipe("crop", (1, 2)), ExtraRecipe("zoom", 0.5))
+    claims = subject.implementation.capabilities
+    items = [image(1)]
+    items += [image(2, extras=extras)] if Capability.EXTRAS in claims else []
+    items += [image(3, given=GivenRecipe("t", "k", True))] if Capability.CALLER_KEYS in claims else []
+    items += [image(4, modality="video")] if Capability.VIDEO in claims else []
+    p = prepared_of(rig_of(subject.implementation), RequestRecipe(items=tuple(items)))
+    return f"{[i.digest.hex() for i in p.identities]} {p.prefix_keys.tolist()}"
 
 
 @pytest.mark.requirement("IDENT-007")
 @pytest.mark.slow
-def test_digests_and_keys_are_equal_in_processes_with_other_hash_seeds(subject: Subject) -> None:
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHILD, subject.spec, *subject.replaced],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "2")
-    ]
-    outputs = [child.communicate(timeout=120) for child in children]
-    assert all(child.returncode == 0 for child in children), outputs
-    assert outputs[0][0] == outputs[1][0]
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_digests_and_keys_are_equal_in_a_process_with_another_hash_seed(subject: Subject, seed: str) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, subject.spec, *subject.replaced],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.strip() == printed(subject)
 
 
 def keyed(rig_digest: object, seed: int, tenant: str, key: str, trust: Trust, patches: int = 4) -> Item:
