@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -59,6 +60,13 @@ def expected_rows(tower: TowerRecipe, item: ItemRecipe, epoch: int, level: int) 
     """[R, hidden] bit patterns of an item's rows at one side level (0: the main rows)."""
     rows = closed_form.rows(tower, item, epoch)[level]
     return bits_of(tensor_of_bits(rows, tower.hidden, tower.row_dtype))
+
+
+def causes(violations: Sequence[Violation]) -> list[Violation]:
+    """Without what only follows: where identities or keys are wrong, wrong rows are no news."""
+    if any(v.requirement.startswith(("IDENT", "PREFIX")) for v in violations):
+        return [v for v in violations if v.requirement not in (WRONG_ROWS, REFUSED)]
+    return list(violations)
 
 
 _BY_PHASE = {"finish": "LIFE-002", "retract": "LIFE-001", "set_epoch": "EPOCH-001"}

@@ -59,6 +59,12 @@ class Ticker:
             self._console.print(f"  {now - self._began:4.0f} s: {count} of {total} tests, {self._failed} failed")
 
 
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="nox -s conformance --", description="Holds an implementation against conformance.md."
@@ -73,7 +79,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", metavar="DIR", type=Path, help="your own photos (default: fixtures/photos)")
     parser.add_argument("--quick", action="store_true", help="a first verdict in half a minute: fewer cases, no photos")
     parser.add_argument("--thorough", action="store_true", help="100,000 cases for each implementation")
-    parser.add_argument("--cases", type=int, metavar="N", help="generated workloads in each shard")
+    parser.add_argument("--cases", type=_positive, metavar="N", help="generated workloads in each shard")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the generated workloads (default: a new one)")
     parser.add_argument("--inproc", action="store_true", help="everything in one process, for a debugger")
     parser.add_argument("--workers", type=int, metavar="N", default=os.cpu_count() or 1, help="processes for the suite")
@@ -93,11 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     from plumbline.deviations import DeviationError
+    from plumbline.replay import CaseError
     from plumbline.resolve import SpecError
 
     try:
         return _main(options, given, console)
-    except (SpecError, DeviationError) as error:
+    except (SpecError, DeviationError, CaseError) as error:
         console.print(f"[red]{error}[/]")
         return 2
 
@@ -129,6 +136,10 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     collector = _suite(options, specs, profile, seed, console)
     if collector.errors or not collector.outcomes:
         console.print("[red]the suite could not run:[/]\n" + "\n".join(collector.errors or ["no test was collected"]))
+        return 2
+    if len(collector.outcomes) < collector.total:
+        missing = collector.total - len(collector.outcomes)
+        console.print(f"[red]{missing} of {collector.total} tests gave no result: a process died[/]")
         return 2
     failed = [o.nodeid for o in collector.outcomes if o.status == "failed"]
     for subject in subjects if known else []:

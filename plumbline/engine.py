@@ -33,7 +33,7 @@ from plumbline.requirements import requirements
 from plumbline.rig import Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
-from plumbline.trace import Api, Crash, Entry, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
+from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 
 
 class TokenEmbedding:
@@ -67,7 +67,10 @@ def run(scenario: Scenario, implementation: Implementation) -> Trace:
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
-    _Run(scenario, rig, trace, implementation.capabilities).go()
+    try:
+        _Run(scenario, rig, trace, implementation.capabilities).go()
+    except Hang as hang:
+        trace.crashes.append(Crash("a call", "", hang))
     return trace
 
 
@@ -77,6 +80,7 @@ class _Run:
         self.tower = scenario.tower
         self.tree: list[tuple[list[int], int]] = []
         self.chunk_index = 0
+        self.lasting: list[tuple[StepRecord, Entry, Rows, Rows]] = []
         self.embedding = TokenEmbedding(self.tower.hidden, rig.runtime.spec.dtype)
 
     def go(self) -> None:
@@ -332,12 +336,14 @@ class _Run:
         record = StepRecord(number, self.rig.tower.epoch, scheduled)
         self.trace.steps.append(record)
         first_call, moved = len(self.rig.tower.calls), self.rig.port.moved_bytes
+        self._look_again()
         self._touch(scheduled)
         try:
             step = self.rig.embed.step([s.chunk for s in scheduled])
             record.results = [copy_of(r) for r in step.results]
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
             record.settled = list(step.settle())
+            self._watch(record, list(step.results))
         except Exception as error:
             self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
         record.calls = self.rig.tower.calls[first_call:]
@@ -349,6 +355,28 @@ class _Run:
                     record.opened_early.append(f"request {e.id}, item {index}")
         if not self.trace.crashes:
             self._advance(record)
+
+    def _watch(self, record: StepRecord, live: list[Rows | Failure]) -> None:
+        """Looks whether settling changed a result, and remembers results that must last until their next chunk."""
+        self.lasting = [
+            (record, s.entry, copy, now)
+            for s, copy, now in zip(record.scheduled, record.results, live, strict=False)
+            if s.entry is not None and not s.fault and isinstance(now, Rows) and isinstance(copy, Rows)
+        ]
+        lost = {f.request_id for f in record.settled}
+        self.lasting = [kept for kept in self.lasting if kept[1].id not in lost]
+        self._compare_lasting()
+
+    def _look_again(self) -> None:
+        """Before the next step: results of requests that neither ended nor were sent back."""
+        self.lasting = [kept for kept in self.lasting if kept[1].state == "running"]
+        self._compare_lasting()
+        self.lasting = []
+
+    def _compare_lasting(self) -> None:
+        for record, e, copy, now in self.lasting:
+            if not same(copy, now):
+                record.changed.append(e.id)
 
     def _touch(self, scheduled: list[Scheduled]) -> None:
         for s in scheduled:

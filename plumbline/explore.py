@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts
+from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts, causes
 from plumbline.diagnose import circumstances, diagnose
 from plumbline.engine import run
 from plumbline.interface import Capability, Implementation
@@ -119,7 +119,7 @@ def explore(
                 result.judged.update(circumstances(scenario))
             result.reach.update(reach_of(trace))
             result.capability_missing += verdicts.capability_missing
-        for violation in verdicts.violations:
+        for violation in causes(verdicts.violations):
             known = result.findings.get(violation.requirement)
             if known is None or scenario.size() < known.scenario.size():
                 result.findings[violation.requirement] = Finding(violation.requirement, violation.message, scenario)
@@ -128,6 +128,8 @@ def explore(
                 result.first_failure = time.perf_counter() - began
                 if stop_at_first and not shrink:
                     raise _OutOfTime
+            if any(isinstance(crash.error, Hang) for crash in trace.crashes):
+                raise _OutOfTime  # to shrink it would be to wait for it again and again
             kind = verdicts.violations[0].requirement
             raise failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
 

@@ -38,7 +38,8 @@ class LocalFeature:
         self.events.append("open")
         if self.fence:
             self._poison()
-        return self._buffer.to(device)
+        # No copy on the host: whoever reads the payload after its release must read poison.
+        return self._buffer if device.type == "cpu" else self._buffer.to(device)
 
     def release(self) -> None:
         if not self.released:

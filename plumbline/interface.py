@@ -317,7 +317,7 @@ class BadChunk(PlumblineError):
 
 
 class EpochChanged(PlumblineError):
-    """The weights changed after this request was served rows. Retract it and start again."""
+    """The weights changed after this request was served a chunk. Retract it and start again."""
 
     advice = "retract the request and start it again"
 

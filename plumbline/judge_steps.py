@@ -38,6 +38,9 @@ class StepJudge(Bench):
             self.check("MERGE-005", True)
         if record.merged is not None and len(self.verdicts.violations) == wrong:
             self._merged(record)
+        self.check(
+            "CHUNK-008", not record.changed, f"step {record.number}: results of {record.changed} changed afterwards"
+        )
         if self.trace.scenario.lazy:
             self.check(
                 "LIFE-007",

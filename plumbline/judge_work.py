@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -49,7 +50,8 @@ class WorkJudge(Bench):
         encoded: Counter[Fingerprint] = Counter()
         for record in self.trace.steps:
             self._work_of(record, encoded)
-        if self.claimed(Capability.CACHE) and not self.fenced and not self.faulty and self._all_fit():
+        caches = self.claimed(Capability.CACHE, Capability.DEDUPE)
+        if caches and not self.fenced and not self.faulty and self._all_fit() and not self._epoch_comes_back():
             allowed = self._distinct()
             twice = [k for k, n in encoded.items() if n > allowed.get(k, 1)]
             self.check(
@@ -63,6 +65,12 @@ class WorkJudge(Bench):
             for item in s.recipe.items:
                 truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
         return {(f, e): len(t) for f, t in truths.items() for e in range(3)}
+
+    def _epoch_comes_back(self) -> bool:
+        """What was cached of it may have been dropped in between."""
+        epochs = [k for k, _ in itertools.groupby(record.epoch for record in self.trace.steps)]
+        changes = [op.request % 3 for op in self.trace.scenario.ops if op.kind == "epoch"]
+        return len(set(epochs)) < len(epochs) or len({0, *changes}) < 1 + len(changes)
 
     def _all_fit(self) -> bool:
         """Whether nothing ever had to be evicted, precomputed rows included, since a cache may keep them too."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from plumbline.build import build_item, build_request
 from plumbline.closed_form import lay_out
 from plumbline.exact import ExactTower, exact_spec
-from plumbline.interface import Budgets, Failure, Identity, Implementation, Item, Prepared
+from plumbline.interface import Budgets, Capability, Failure, Identity, Implementation, Item, Prepared
+from plumbline.resolve import Subject
 from plumbline.rig import Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, Content, ItemRecipe, RequestRecipe, TowerRecipe
+
+
+def claimed(subject: Subject, *capabilities: Capability) -> None:
+    """Skips a test of a core requirement that happens to use what the subject does not claim."""
+    missing = [str(c) for c in capabilities if c not in subject.implementation.capabilities]
+    if missing:
+        pytest.skip(f"not claimed: {', '.join(missing)}")
 
 
 def rig_of(

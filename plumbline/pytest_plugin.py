@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = [i for i in items if ("subject", None) not in i.user_properties]
         config.hook.pytest_deselected(items=[i for i in items if i not in kept])
         items[:] = kept
+
+
+TEST_SECONDS = 120
+"""For one direct test of an implementation; workloads have a watchdog of their own."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    from plumbline.explore import watchdog
+
+    if ("subject", None) in item.user_properties or "workloads" in item.nodeid:
+        return (yield)
+    with watchdog(TEST_SECONDS):
+        return (yield)
 
 
 _RESOLVED: dict[tuple[str, tuple[str, ...]], Subject] = {}

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from plumbline.bench import REFUSED, WRONG_ROWS
+from plumbline.bench import REFUSED, WRONG_ROWS, causes
 from plumbline.diagnose import diagnose
 from plumbline.explore import check
 from plumbline.interface import Implementation
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, compact, loads
+
+
+class CaseError(Exception):
+    """The file is not a saved case."""
 
 
 def save(path: Path, scenario: Scenario, requirement: str, message: str) -> None:
@@ -26,7 +30,7 @@ def broken_by(scenario: Scenario, implementation: Implementation) -> dict[str, s
     """The requirements that a case breaks, each with a message."""
     _, verdicts = check(scenario, implementation)
     found: dict[str, str] = {}
-    for violation in verdicts.violations:
+    for violation in causes(verdicts.violations):
         if violation.requirement in (WRONG_ROWS, REFUSED):
             for requirement, without in diagnose(scenario, implementation, violation.requirement):
                 hint = f" (goes away with: {without})" if without else ""
@@ -38,8 +42,10 @@ def broken_by(scenario: Scenario, implementation: Implementation) -> dict[str, s
 
 def replay(path: Path, implementation: Implementation, console: Console) -> int:
     """Prints what the saved case does now. 0: nothing is broken; 1: something is."""
-    case = json.loads(path.read_text())
-    scenario = loads(json.dumps(case["scenario"]))
+    try:
+        scenario = loads(json.dumps(json.loads(path.read_text())["scenario"]))
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise CaseError(f"{path} is not a saved case: {error!r}") from error
     console.print(f"[bold]{path}[/] through [bold]{implementation.name}[/]")
     console.print_json(json.dumps(compact(scenario)))
     broken = broken_by(scenario, implementation)

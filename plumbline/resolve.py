@@ -50,10 +50,18 @@ def load(spec: str, attribute: str = "implementation") -> Any:
         place, _, attribute = spec.rpartition(":")
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except SpecError:
+        raise
     except ModuleNotFoundError as error:
+        if error.name is None or not place.startswith(error.name):
+            raise SpecError(f"{spec!r} could not be imported: {error}") from error
         raise SpecError(
             f"{spec!r}: {error}. Name a module:attribute or a file.py:attribute, from the current folder"
         ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a file may do anything when it is imported, sys.exit included
+        raise SpecError(f"{spec!r} could not be imported: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
         names = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
         raise SpecError(f"{spec!r}: {place} has no {attribute!r}; it has {names}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -15,11 +16,13 @@ import torch
 
 from plumbline import __version__
 from plumbline.deviations import Deviation
+from plumbline.profiles import PROFILES
 from plumbline.reach import FLOORS
 from plumbline.replay import save
 from plumbline.requirements import ROOT, Requirement, document_sha256, requirements
 from plumbline.resolve import Subject
 from plumbline.scenario import compact, loads
+from plumbline.strategies import DRAWN
 from plumbline.suite import Outcome
 
 DIED = "ISO-001"
@@ -38,7 +41,7 @@ def build_report(
     folder: Path,
 ) -> dict[str, Any]:
     """The report of a session, in the format of report.schema.json. Failing cases are saved under ``folder``/cases."""
-    entries = [_implementation(s, outcomes, deviations, seed, folder) for s in subjects]
+    entries = [_implementation(s, outcomes, deviations, seed, folder, profile) for s in subjects]
     if profile != "quick":
         for entry in entries:
             if entry["verdict"] == "conforms" and unjudged(entry, outcomes):
@@ -115,7 +118,12 @@ def _commit() -> str | None:
 
 
 def _implementation(
-    subject: Subject, outcomes: Sequence[Outcome], deviations: Sequence[Deviation], seed: int, folder: Path
+    subject: Subject,
+    outcomes: Sequence[Outcome],
+    deviations: Sequence[Deviation],
+    seed: int,
+    folder: Path,
+    profile: str,
 ) -> dict[str, Any]:
     mine = [o for o in outcomes if _is_about(o, subject)]
     judged = _judged(mine)
@@ -132,7 +140,7 @@ def _implementation(
         "capabilities": sorted(str(c) for c in subject.implementation.capabilities),
         "requirements": entries,
         "sections": _sections(entries),
-        "workloads": _workloads(mine),
+        "workloads": _workloads(mine, subject, profile),
         "verdict": "fails" if bad or not held else "conforms",
     }
 
@@ -172,7 +180,7 @@ def _failures(
             failures.setdefault(finding["requirement"], []).append(_found(subject, o, finding, folder))
         if not findings:
             for name in o.broken or o.requirements or (DIED,):
-                run = f"python -m pytest '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
+                run = f"nox -s tests -- '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
                 failure: dict[str, Any] = {
                     "message": o.message,
                     "without": [],
@@ -187,7 +195,8 @@ def _failures(
 def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) -> dict[str, Any]:
     scenario = loads(json.dumps(finding["scenario"]))
     name = "".join(c if c.isalnum() else "-" for c in subject.implementation.name)
-    path = folder / "cases" / f"{name}-{finding['requirement']}.json"
+    mark = hashlib.sha256(scenario.dumps().encode()).hexdigest()[:6]
+    path = folder / "cases" / f"{name}-{finding['requirement']}-{mark}.json"
     save(path, scenario, finding["requirement"], finding["message"])
     return {
         "message": finding["message"],
@@ -210,7 +219,7 @@ def _entry(
     tests += [o.nodeid for o in outcomes if o.exploration and r.id in o.exploration["judged"]]  # type: ignore[operator]
     deviation = next((d for d in deviations if d.requirement == r.id), None)
     claimed = r.needs is None or r.needs in subject.implementation.capabilities
-    if failures and deviation:
+    if deviation:  # its witness was run, and shows
         status = "deviation"
     elif failures:
         status = "failed"
@@ -227,7 +236,7 @@ def _entry(
         "judged": judged.get(r.id, 0),
         "tests": sorted(set(tests)),
         "failures": failures,
-        "deviation": {"reason": deviation.reason, "link": deviation.link} if deviation and failures else None,
+        "deviation": {"reason": deviation.reason, "link": deviation.link} if deviation else None,
     }
 
 
@@ -252,7 +261,9 @@ def _sections(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _workloads(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _workloads(outcomes: Sequence[Outcome], subject: Subject, profile: str) -> dict[str, Any]:
+    """Reach and its floors only where everything is drawn, and often enough to say something."""
+    floors = FLOORS if PROFILES[profile].floors and subject.implementation.capabilities >= DRAWN else {}
     runs: list[dict[str, Any]] = [o.exploration for o in outcomes if o.exploration]
     cases = sum(r["cases"] for r in runs)
     seconds = sum(r["seconds"] for r in runs)
@@ -267,5 +278,5 @@ def _workloads(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "cases_per_second": round(cases / seconds, 1) if seconds else 0.0,
         "first_failure": round(min(firsts), 3) if firsts else None,
         "reach": {name: round(reach.get(name, 0) / cases, 4) if cases else 0.0 for name in FLOORS},
-        "floors": FLOORS,
+        "floors": floors,
     }

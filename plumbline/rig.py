@@ -92,11 +92,14 @@ class RecordingPort:
 
     device = torch.device("cpu", 0)
 
-    def __init__(self) -> None:
+    def __init__(self, spec: TowerSpec) -> None:
+        self._payloads = spec.payload_dtypes
         self.moved_bytes = 0
+        """Of payloads: of at least two dimensions and a dtype of the tower's. Indices and lengths are neither."""
 
     def move(self, tensor: Tensor) -> Tensor:
-        self.moved_bytes += tensor.numel() * tensor.element_size()
+        if tensor.dim() > 1 and tensor.dtype in self._payloads:
+            self.moved_bytes += tensor.numel() * tensor.element_size()
         return tensor
 
 
@@ -129,7 +132,7 @@ class Rig:
 
 def build_rig(implementation: Implementation, tower: Tower, spec: TowerSpec, budgets: Budgets) -> Rig:
     """All parts of a complete implementation. Whatever a factory raises passes through."""
-    port = RecordingPort()
+    port = RecordingPort(spec)
     runtime = Runtime(spec, port, budgets)
     recording = RecordingTower(tower)
     assert implementation.identify and implementation.prepare and implementation.encoder

@@ -12,8 +12,8 @@ from plumbline.rig import Call
 from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario, TowerRecipe
 
 
-class Hang(Exception):
-    """A call did not return in time."""
+class Hang(BaseException):
+    """A call did not return in time. No Exception, so that nothing on the way takes it for an error of its own."""
 
 
 @dataclass
@@ -86,6 +86,8 @@ class StepRecord:
     merged: Merged | None = None
     merge_notes: list[str] = field(default_factory=list)
     opened_early: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    """Requests whose result was another one later."""
 
 
 @dataclass

@@ -50,7 +50,7 @@ def chunk_rows(prepared: Prepared, chunk: Chunk, encoder: Encoder, runtime: Runt
 
     Encodes the items that the chunk needs, each as a whole, so that neither the cut nor the order of the items matters.
 
-    ITEM-004, CHUNK-001, CHUNK-002, CHUNK-006, CHUNK-007, WORK-001. Raises the first error of an item.
+    ITEM-004, CHUNK-001, CHUNK-002, CHUNK-006 to CHUNK-008, WORK-001. Raises the first error of an item.
     """
     spec, device = runtime.spec, runtime.port.device
     items = needed(prepared, chunk)

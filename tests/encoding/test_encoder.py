@@ -9,7 +9,7 @@ import torch
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
-from plumbline.interface import Encoded, EncodingFailed, PayloadMissing
+from plumbline.interface import Capability, Encoded, EncodingFailed, PayloadMissing
 from plumbline.parts import image, item_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
@@ -57,8 +57,10 @@ def test_nothing_to_encode_gives_nothing(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("ENC-001")
+@pytest.mark.requirement("ENC-005")
 def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) -> None:
-    tower = TowerRecipe(merge=2, side_levels=1)
+    side = Capability.SIDE_ROWS in subject.implementation.capabilities
+    tower = TowerRecipe(merge=2, side_levels=int(side))
     recipes = [
         ItemRecipe(modality=m, grid=(t, 2 * h, 2 * w), parts=(t * 4 * h * w,), content=Content(s))
         for m, t, h, w, s in [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -331,3 +333,36 @@ def test_a_wrong_row_names_its_owner() -> None:
 
 def test_a_run_with_nothing_to_say_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--impl", "no_such_module:x", "--quick", "--report", str(tmp_path)]) == 2
+
+
+def run_quick(spec: str, tmp_path: Path) -> int:
+    """The command as an engine's CI calls it, in a process of its own."""
+    command = [sys.executable, "-m", "plumbline.conformance", "--impl", spec, "--quick", "--cases", "25"]
+    child = subprocess.run([*command, "--report", str(tmp_path / "report")], cwd=ROOT, capture_output=True, timeout=300)
+    return child.returncode
+
+
+def test_an_implementation_of_the_core_alone_conforms(tmp_path: Path) -> None:
+    file = tmp_path / "core.py"
+    file.write_text(
+        "import dataclasses, reference\n"
+        "implementation = dataclasses.replace(reference.implementation, name='core', capabilities=frozenset())\n"
+    )
+    assert run_quick(str(file), tmp_path) == 0
+
+
+def test_an_implementation_that_takes_its_process_down_does_not_conform(tmp_path: Path) -> None:
+    file = tmp_path / "aborts.py"
+    file.write_text(
+        "import os\nfrom plumbline.interface import Implementation\n"
+        "implementation = Implementation('aborts', '1', identify=lambda runtime: lambda items: os.abort())\n"
+    )
+    assert run_quick(str(file), tmp_path) != 0
+
+
+@pytest.mark.parametrize(
+    "text", ["x = (", "import sys; sys.exit(0)", "raise RuntimeError('no')", "import not_installed"]
+)
+def test_a_file_that_cannot_be_imported_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    assert main(["--impl", f"{tmp_path}/broken.py", "--quick", "--report", str(tmp_path)]) == 2

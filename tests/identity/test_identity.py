@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plumbline.interface import CallerKey, Capability, Extra, Item, Modality, Source, Trust
-from plumbline.parts import digest_of, identity_of, image, item_of, prepared_of, rig_of
+from plumbline.parts import claimed, digest_of, identity_of, image, item_of, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 from plumbline.scenario import ExtraRecipe, GivenRecipe, RequestRecipe
@@ -43,6 +43,8 @@ def test_a_digest_carries_at_least_128_independent_bits(subject: Subject) -> Non
 @pytest.mark.requirement("PREFIX-005")
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_two_neighbouring_keys_carry_124_independent_bits(subject: Subject, pieces: int) -> None:
+    if pieces > 1:
+        claimed(subject, Capability.SEVERAL_SPANS)
     rig = rig_of(subject.implementation)
     pairs: list[list[int]] = [[], []]
     for seed in range(200):
@@ -106,6 +108,7 @@ def test_a_large_strided_payload_has_the_digest_of_its_contiguous_copy(subject: 
 @pytest.mark.requirement("IDENT-012")
 @pytest.mark.parametrize("strides", ["contiguous", "columns", "gaps"])
 def test_identifying_changes_no_item(subject: Subject, strides: str) -> None:
+    claimed(subject, Capability.EXTRAS)
     item = item_of(image(1, strides=strides, extras=(ExtraRecipe("crop", (1, 2)),)))
     payload = item.payload
     assert isinstance(payload, torch.Tensor)
@@ -222,6 +225,7 @@ def test_extras_that_do_not_affect_rows_do_not_count(subject: Subject) -> None:
 
 @pytest.mark.requirement("IDENT-004")
 def test_row_affecting_extras_count_with_name_type_and_value(subject: Subject) -> None:
+    claimed(subject, Capability.EXTRAS)
     rig = rig_of(subject.implementation)
     sets: list[tuple[ExtraRecipe, ...]] = [()]
     sets += [(ExtraRecipe("fps", v),) for v in (1, 2, 1.0, "1", (1,), (1, 2), "", 0, -1, 1.5, 2**40)]
@@ -244,6 +248,7 @@ def bare(payload: torch.Tensor | tuple[torch.Tensor, ...], source: Source = Sour
 @pytest.mark.requirement("IDENT-004")
 def test_bytes_that_are_cut_in_another_way_are_another_content(subject: Subject) -> None:
     """Shape, dtype, division into tensors and kind, each over one and the same bytes."""
+    claimed(subject, Capability.TILES, Capability.PRECOMPUTED)
     rig = rig_of(subject.implementation)
     base = torch.arange(24, dtype=torch.float32)
     items = [
@@ -261,6 +266,7 @@ def test_bytes_that_are_cut_in_another_way_are_another_content(subject: Subject)
 
 @pytest.mark.requirement("IDENT-003")
 def test_equal_parts_in_another_order_are_another_content(subject: Subject) -> None:
+    claimed(subject, Capability.TILES)
     rig = rig_of(subject.implementation)
     a, b, c = (torch.arange(12, dtype=torch.float32).view(4, 3) + k for k in range(3))
     orders = [(a, b, c), (a, c, b), (b, a, c), (c, b, a), (a, a, c), (b, b, c)]
@@ -270,6 +276,7 @@ def test_equal_parts_in_another_order_are_another_content(subject: Subject) -> N
 @pytest.mark.requirement("IDENT-003")
 @pytest.mark.parametrize("value", [0.0, 1.0, float("nan")])
 def test_sign_and_nan_bits_count(subject: Subject, value: float) -> None:
+    claimed(subject, Capability.TILES)
     rig = rig_of(subject.implementation)
     plain = torch.full((4, 3), value)
     others = [plain.clone() for _ in range(3)]
@@ -282,6 +289,7 @@ def test_sign_and_nan_bits_count(subject: Subject, value: float) -> None:
 @pytest.mark.requirement("IDENT-003")
 def test_every_byte_of_megabytes_counts(subject: Subject) -> None:
     """No sampling: a bit in the middle, and near powers of two."""
+    claimed(subject, Capability.TILES)
     rig = rig_of(subject.implementation)
     base = torch.zeros(9 * 2**20 // 12 + 1, 3)
     plain = identity_of(rig, bare(base)).digest
@@ -303,6 +311,7 @@ def test_a_payload_changed_in_place_is_another_content(subject: Subject) -> None
 
 @pytest.mark.requirement("IDENT-002")
 def test_the_order_in_which_extras_are_given_does_not_count(subject: Subject) -> None:
+    claimed(subject, Capability.TILES, Capability.EXTRAS)
     rig = rig_of(subject.implementation)
     a = identity_of(rig, bare(torch.ones(4, 3), fps=2, crop=torch.tensor([1, 2]), zoom=0.5)).digest
     b = identity_of(rig, bare(torch.ones(4, 3), zoom=0.5, crop=torch.tensor([1, 2]), fps=2)).digest
@@ -311,6 +320,7 @@ def test_the_order_in_which_extras_are_given_does_not_count(subject: Subject) ->
 
 @pytest.mark.requirement("IDENT-008")
 def test_a_trusted_key_is_bound_to_every_piece_of_metadata(subject: Subject) -> None:
+    claimed(subject, Capability.TILES, Capability.EXTRAS, Capability.PRECOMPUTED)
     rig = rig_of(subject.implementation)
     key = (CallerKey("t", "k", Trust.TRUSTED),)
     base = torch.ones(24)
@@ -334,6 +344,7 @@ def test_a_trusted_key_is_bound_to_every_piece_of_metadata(subject: Subject) -> 
 @pytest.mark.requirement("PREFIX-002")
 def test_spans_listed_in_another_order_have_other_keys(subject: Subject) -> None:
     """Same item, same positions, other rows: the first position decides."""
+    claimed(subject, Capability.SEVERAL_SPANS)
     rig = rig_of(subject.implementation)
     keys = []
     for order in ("ascending", "reversed"):

@@ -48,10 +48,10 @@ def test_a_large_claim_is_refused_in_bounded_time_and_memory(subject: Subject, n
     with Ledger():
         rig.prepare([request_with(grid_thw=None)])  # whatever is imported or built on first use
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     with Ledger() as ledger:
         result = rig.prepare([request])[0]
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(result, Failure)

@@ -50,6 +50,7 @@ def test_generated_workloads(
 
 
 @pytest.mark.requirement("ISO-006")
+@pytest.mark.slow
 def test_what_is_not_claimed_is_refused_or_right(
     subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
