@@ -193,8 +193,6 @@ def _failure(failure: Part) -> Html:
     parts = [tag("p", failure["message"], class_="message")]
     if failure["without"]:
         parts.append(tag("p", "Goes away with: ", _chips(failure["without"], "cure"), class_="without"))
-    elif failure["scenario"]:
-        parts.append(tag("p", "No simplification makes it go away: the plain case is wrong.", class_="without"))
     if failure["scenario"]:
         parts.append(_picture(failure["scenario"]))
         parts.append(tag("details", tag("summary", "Scenario"), tag("pre", tag("code", pretty(failure["scenario"])))))

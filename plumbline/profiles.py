@@ -18,7 +18,7 @@ class Profile:
 PROFILES = {
     "quick": Profile(cases=250, shards=2, floors=False),
     "tests": Profile(cases=600, shards=2, floors=True),
-    "default": Profile(cases=1500, shards=4, floors=True),
+    "default": Profile(cases=4000, shards=4, floors=True),
     "thorough": Profile(cases=12_500, shards=8, floors=True),
     "mutant": Profile(cases=2000, shards=1, floors=False, stop_at_first=True),
 }
