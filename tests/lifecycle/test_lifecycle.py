@@ -12,8 +12,8 @@ import torch
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.feature import LocalFeature
-from plumbline.interface import Chunk, Failure, LeaseLost, Rows
-from plumbline.parts import image, prepared_of, rig_of
+from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Rows
+from plumbline.parts import claimed, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import RequestRecipe, TowerRecipe
 
@@ -108,3 +108,26 @@ def test_no_payload_outlives_its_request(subject: Subject, end: str) -> None:
     subject_keeps.clear()
     assert refs
     assert not alive, f"{alive} of {len(refs)} payloads are still alive"
+
+
+@pytest.mark.requirement("EPOCH-001")
+@pytest.mark.requirement("EPOCH-002")
+@pytest.mark.parametrize("newcomer_first", [False, True])
+def test_rows_held_from_other_weights_serve_no_newcomer(subject: Subject, newcomer_first: bool) -> None:
+    """One request is inside an item when the weights change; another one, with the same item, starts in the next step."""
+    claimed(subject, Capability.EPOCHS)
+    rig = rig_of(subject.implementation)
+    for name in ("old", "new"):
+        rig.embed.admit(prepared_of(rig, RequestRecipe(name, (image(1),))))
+    rig.embed.step([Chunk("old", 0, 3)]).settle()
+    rig.tower.epoch = 1
+    rig.embed.set_epoch(1)
+    chunks = [Chunk("old", 3, 5), Chunk("new", 0, 5)]
+    step = rig.embed.step(chunks[::-1] if newcomer_first else chunks)
+    results = {r.request_id: r for r in step.results}
+    step.settle()
+    old, new = results["old"], results["new"]
+    assert isinstance(old, Failure)
+    assert isinstance(old.error, EpochChanged)
+    assert isinstance(new, Rows)
+    assert torch.equal(bits_of(new.rows), expected_rows(TowerRecipe(), image(1), 1, 0))
