@@ -1,5 +1,5 @@
 """B039 in kind (vLLM #28706): precomputed rows stay views of the payload that they came in. Released, its memory is
-somebody else's, and an equal item of another request still reads its rows there."""
+somebody else's: an equal item of another request still reads its rows there, and rows that were served change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plumbline.interface import Encoded, Item
 
 BUG = "B039"
 PARENT = "optimized"
-ACCEPT = ("LIFE-008",)
+ACCEPT = ("LIFE-008", "CHUNK-008")
 
 
 class Views(PackingEncoder):

@@ -131,3 +131,21 @@ def test_rows_held_from_other_weights_serve_no_newcomer(subject: Subject, newcom
     assert isinstance(old.error, EpochChanged)
     assert isinstance(new, Rows)
     assert torch.equal(bits_of(new.rows), expected_rows(TowerRecipe(), image(1), 1, 0))
+
+
+@pytest.mark.requirement("LIFE-002")
+def test_an_end_inside_an_item_takes_nothing_from_those_who_share_it(subject: Subject) -> None:
+    """One request is aborted inside an item; one that is as far, and one that comes later, have the same item."""
+    rig = rig_of(subject.implementation)
+    for name in ("aborted", "beside", "later"):
+        rig.embed.admit(prepared_of(rig, RequestRecipe(name, (image(1),))))
+    rig.embed.step([Chunk(name, 0, 3) for name in ("aborted", "beside")]).settle()
+    rig.embed.finish("aborted")
+    step = rig.embed.step([Chunk("beside", 3, 5), Chunk("later", 0, 5)])
+    beside, later = step.results
+    assert isinstance(beside, Rows)
+    assert isinstance(later, Rows)
+    whole = expected_rows(TowerRecipe(), image(1), 0, 0)
+    assert torch.equal(bits_of(beside.rows), whole[2:])
+    assert torch.equal(bits_of(later.rows), whole)
+    step.settle()
