@@ -21,11 +21,10 @@ from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from plumbline.profiles import PROFILES
+from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.suite import Collector, Outcome, run_suite
 
 _GAP = ["what is claimed must be judged, so this run fails", "a full run will"]
-
-DEFAULT_SUBJECTS = ["reference", "optimized"]
 
 
 class Ticker:
@@ -118,7 +117,7 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
 
     if options.replace and not options.impl:
         options.impl = "optimized"
-    specs = [options.impl] if options.impl else DEFAULT_SUBJECTS
+    specs = [options.impl] if options.impl else DEFAULT_IMPLEMENTATIONS
     subjects = [resolve(spec, options.replace) for spec in specs]
     if options.replay:
         return max(replay(options.replay, s.implementation, console) for s in subjects)
@@ -174,12 +173,12 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
 
 
 def _suite(options: argparse.Namespace, specs: list[str], profile: str, seed: int, console: Console) -> Collector:
-    flags = ["-m", "requirement or workloads", "--profile", profile, "--plumbline-seed", str(seed)]
+    marks = "(requirement or workloads) and not slow" if options.quick else "requirement or workloads"
+    flags = ["-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
     flags += [] if specs[0] == "reference" and not options.quick else ["--subjects-only"]
     flags += ["-n", "0"] if options.inproc else ["-n", str(options.workers)]
-    flags += ["-m", "(requirement or workloads) and not slow"] if options.quick else []
     shards = PROFILES[profile].shards
     cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
     console.print(f"suite: {cases} generated workloads and the direct tests")
