@@ -19,8 +19,8 @@ class FirstSpan(Embedder):
     def admit(self, prepared: Prepared) -> None:
         super().admit(prepared)
         owners = [index for index, item in enumerate(prepared.items) for _ in item.spans]
-        places = Places(len(prepared.token_ids), [[span] for item in prepared.items for span in item.spans])
-        places.items = [owners[span] for span in places.items]
+        places = Places([[span] for item in prepared.items for span in item.spans])
+        places.runs = [(lo, hi, owners[span], row) for lo, hi, span, row in places.runs]
         self._requests[prepared.request_id].places = places
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import optimized
-from optimized.embed import Embedder
-from plumbline.interface import Cache, Encoder, Runtime
+from optimized.embed import Embedder, Key, Known, Plan
+from plumbline.interface import Cache, Encoder, Rows, Runtime
 
 BUG = "B085"
 PARENT = "optimized"
@@ -22,12 +22,12 @@ class SharedSlot(Embedder):
         super().__init__(runtime, encoder, cache)
         self.slots: dict[int, Tensor] = {}
 
-    def join(self, pieces: list[Tensor]) -> Tensor:
-        joined = super().join(pieces)
-        if len(pieces) < 2:
-            return joined
-        slot = self.slots.setdefault(len(joined), torch.empty_like(joined))
-        return slot.copy_(joined)
+    def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
+        served = super().rows(plan, found)
+        if len(plan.pieces) < 2:
+            return served
+        slot = self.slots.setdefault(len(served.rows), torch.empty_like(served.rows))
+        return dataclasses.replace(served, rows=slot.copy_(served.rows))
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b085_shared_slot", embed=SharedSlot)

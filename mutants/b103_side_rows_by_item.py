@@ -16,7 +16,7 @@ ACCEPT = ("CHUNK-001", "CHUNK-002", "ENC-010")
 
 class SideByItem(Embedder):
     def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
-        whole = dataclasses.replace(plan, pieces=[(item, 0, hi - lo) for item, lo, hi in plan.pieces])
+        whole = dataclasses.replace(plan, pieces=[(item, 0, hi - lo, at) for item, lo, hi, at in plan.pieces])
         return dataclasses.replace(super().rows(plan, found), side=super().rows(whole, found).side)
 
 

@@ -18,9 +18,9 @@ class IgnoresPrefix(Embedder):
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         plan = super()._plan(chunk, seen)
         if plan.request.epoch is None and chunk.lo and plan.pieces:
-            item, lo, hi = plan.pieces[0]
+            item, lo, hi, at = plan.pieces[0]
             if any(first < chunk.lo < last for first, last in plan.request.items[item].spans):
-                plan.pieces[0] = item, 0, hi - lo
+                plan.pieces[0] = item, 0, hi - lo, at
         return plan
 
 

@@ -22,9 +22,9 @@ class Counts(Embedder):
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         plan = super()._plan(chunk, seen)
         served = self.served.setdefault(id(plan.request), {})
-        for k, (item, lo, hi) in enumerate(plan.pieces):
+        for k, (item, lo, hi, at) in enumerate(plan.pieces):
             first = min(served.get(item, 0), plan.request.keys[item][1] - (hi - lo))
-            plan.pieces[k] = item, first, first + hi - lo
+            plan.pieces[k] = item, first, first + hi - lo, at
             served[item] = first + hi - lo
         return plan
 

@@ -1,14 +1,17 @@
 """B108 (TRT-LLM #11805): a test for truth where a test for presence was meant. Here a row of zeros counts as no row,
 and its placeholder as text."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+
+from torch import Tensor
 
 import optimized
 from optimized.merge import Merger
-from plumbline.interface import Rows
+from plumbline.interface import Merged, Rows
 
 BUG = "B108"
 PARENT = "optimized"
@@ -16,9 +19,15 @@ ACCEPT = ("MERGE-001", "MERGE-002", "ITEM-012")
 
 
 class ByValue(Merger):
-    def mask(self, rows: Sequence[Rows], offsets: Sequence[int], length: int) -> Any:
-        seen = [replace(one, positions=one.positions[one.rows.cpu().bool().any(1)]) for one in rows]
-        return super().mask(seen, offsets, length)
+    def __call__(
+        self,
+        rows: Sequence[Rows],
+        token_ids: Tensor,
+        embed_tokens: Callable[[Tensor], Tensor],
+        out: Tensor | None = None,
+    ) -> Merged:
+        merged = super().__call__(rows, token_ids, embed_tokens, out)
+        return replace(merged, mask=merged.mask & merged.embeds.cpu().bool().any(1))
 
 
 implementation = dataclasses.replace(

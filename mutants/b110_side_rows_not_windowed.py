@@ -1,5 +1,5 @@
-"""B110 (mlx-vlm #2256, vLLM #41485): side rows are not cut to the chunk. Here each chunk gets them from the item's
-first row on."""
+"""B110 (mlx-vlm #2256, vLLM #41485): side rows are not cut to the chunk. Here each chunk gets all
+that an item has."""
 
 import dataclasses
 from dataclasses import replace
@@ -16,11 +16,8 @@ ACCEPT = ("CHUNK-001", "CHUNK-002", "ENC-010")
 class NotWindowed(Embedder):
     def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
         keys = plan.request.keys
-        side = tuple(
-            self.join([found[keys[item]].encoded.side[level][: hi - lo] for item, lo, hi in plan.pieces])
-            for level in range(self.spec.side_levels)
-        )
-        return replace(super().rows(plan, found), side=side)
+        whole = replace(plan, pieces=[(item, 0, keys[item][1], at) for item, _, _, at in plan.pieces])
+        return replace(super().rows(plan, found), side=super().rows(whole, found).side)
 
 
 implementation = dataclasses.replace(

@@ -1,10 +1,13 @@
 """B112 (SGLang #27863): all ids are looked up and the rows of images written over the result, so an id beyond the
 vocabulary reads past the table."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import optimized
@@ -16,11 +19,9 @@ ACCEPT = ("MERGE-002",)
 
 
 class LooksUpAll(Merger):
-    def write_text(
-        self, embeds: Tensor, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]
-    ) -> None:
-        super().write_text(embeds, token_ids, mask, embed_tokens)
-        embeds.copy_(embed_tokens(self.on_device(token_ids)))
+    def text(self, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]) -> Tensor:
+        super().text(token_ids, mask, embed_tokens)
+        return embed_tokens(token_ids.to(self.device))[~torch.from_numpy(mask)]
 
 
 implementation = dataclasses.replace(

@@ -16,9 +16,8 @@ ACCEPT = ("CHUNK-001", "CHUNK-006")
 class EndIncluded(Embedder):
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         plan = super()._plan(chunk, seen)
-        span = plan.request.places.range(chunk.lo, min(chunk.hi + 1, plan.request.length))
-        pieces = plan.request.places.pieces(*span)
-        return dataclasses.replace(plan, span=span, pieces=pieces, needs=tuple({item: 0 for item, _, _ in pieces}))
+        pieces = plan.request.places.pieces(chunk.lo, min(chunk.hi + 1, plan.request.length))
+        return dataclasses.replace(plan, pieces=pieces, needs=tuple({item: 0 for item, _, _, _ in pieces}))
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant chunk001_end_included", embed=EndIncluded)

@@ -18,7 +18,7 @@ ACCEPT = ("CHUNK-006",)
 class ByItem(Embedder):
     def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
         served = super().rows(plan, found)
-        owners = [item for item, lo, hi in plan.pieces for _ in range(lo, hi)]
+        owners = [item for item, lo, hi, _ in plan.pieces for _ in range(lo, hi)]
         order = torch.tensor(sorted(range(len(owners)), key=owners.__getitem__), dtype=torch.int64)
         side = tuple(level[order] for level in served.side)
         return dataclasses.replace(served, positions=served.positions[order], rows=served.rows[order], side=side)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from torch import Tensor
 
 import optimized
-from optimized.embed import Embedder
+from optimized.embed import Embedder, Key, Known, Plan
+from plumbline.interface import Rows
 
 BUG = ""
 PARENT = "optimized"
@@ -16,8 +16,11 @@ ACCEPT = ("CHUNK-007",)
 
 
 class NoWidth(Embedder):
-    def join(self, pieces: list[Tensor]) -> Tensor:
-        return super().join(pieces) if pieces else torch.empty((0, 0), dtype=self.spec.dtype, device=self.device)
+    def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
+        served = super().rows(plan, found)
+        if plan.pieces:
+            return served
+        return dataclasses.replace(served, rows=torch.empty((0, 0), dtype=self.spec.dtype))
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant chunk007_no_width", embed=NoWidth)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import optimized
 from optimized.merge import Merger
+from optimized.rows import Slice
 from plumbline.interface import Rows
 
 BUG = "B122"
@@ -14,10 +15,8 @@ ACCEPT = ("MERGE-001", "MERGE-004")
 
 
 class ById(Merger):
-    def offsets(self, rows: Sequence[Rows]) -> list[int]:
-        order = sorted(range(len(rows)), key=lambda at: rows[at].request_id)
-        by_id = dict(zip(order, super().offsets([rows[at] for at in order]), strict=True))
-        return [by_id[at] for at in range(len(rows))]
+    def placed(self, rows: Sequence[Rows]) -> list[Slice]:
+        return super().placed(sorted(rows, key=lambda one: one.request_id))
 
 
 implementation = dataclasses.replace(

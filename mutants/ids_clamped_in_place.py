@@ -16,11 +16,8 @@ ACCEPT = ("MERGE-003",)
 
 
 class Clamps(Merger):
-    def write_text(
-        self, embeds: Tensor, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]
-    ) -> None:
-        super().write_text(embeds, token_ids, mask, embed_tokens)
-        embeds.copy_(embed_tokens(self.on_device(token_ids.clamp_(max=self.spec.vocab_size - 1))))
+    def text(self, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]) -> Tensor:
+        return super().text(token_ids.clamp_(max=self.spec.vocab_size - 1), mask, embed_tokens)
 
 
 implementation = dataclasses.replace(

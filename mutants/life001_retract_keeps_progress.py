@@ -22,8 +22,7 @@ class Progress(Embedder):
         plan = super()._plan(chunk, seen)
         done = min(self.progress.get(chunk.request_id, 0), chunk.hi)
         self.progress[chunk.request_id] = max(done, chunk.hi)
-        span = plan.request.places.range(max(chunk.lo, done), chunk.hi)
-        return dataclasses.replace(plan, span=span, pieces=plan.request.places.pieces(*span))
+        return dataclasses.replace(plan, pieces=plan.request.places.pieces(max(chunk.lo, done), chunk.hi))
 
     def finish(self, request_id: RequestId) -> None:
         super().finish(request_id)

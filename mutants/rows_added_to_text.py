@@ -1,15 +1,17 @@
 """After B108 (TRT-LLM #12782): rows are added onto the embedding of the placeholder instead of taking its place,
 right as long as that is zero."""
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor
 
 import optimized
 from optimized.merge import Merger
-from plumbline.interface import Rows
+from plumbline.interface import Merged, Rows
 
 BUG = "B108"
 PARENT = "optimized"
@@ -17,13 +19,17 @@ ACCEPT = ("MERGE-001",)
 
 
 class Adds(Merger):
-    def write_text(
-        self, embeds: Tensor, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]
-    ) -> None:
-        embeds.copy_(embed_tokens(self.on_device(token_ids.clamp(0, self.spec.vocab_size - 1))))
-
-    def write_rows(self, embeds: Tensor, rows: Rows, offset: int) -> None:
-        embeds.index_add_(0, self.on_device(rows.positions + offset), rows.rows)
+    def __call__(
+        self,
+        rows: Sequence[Rows],
+        token_ids: Tensor,
+        embed_tokens: Callable[[Tensor], Tensor],
+        out: Tensor | None = None,
+    ) -> Merged:
+        merged = super().__call__(rows, token_ids, embed_tokens, out)
+        looked_up = embed_tokens(token_ids.clamp(0, self.spec.vocab_size - 1).to(self.device))
+        merged.embeds.add_(torch.where(merged.mask.to(self.device)[:, None], looked_up, 0))
+        return merged
 
 
 implementation = dataclasses.replace(

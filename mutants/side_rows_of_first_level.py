@@ -8,7 +8,7 @@ from torch import Tensor
 
 import optimized
 from optimized.merge import Merger
-from plumbline.interface import Rows
+from optimized.rows import Slice
 
 BUG = "B110"
 PARENT = "optimized"
@@ -16,8 +16,8 @@ ACCEPT = ("MERGE-004",)
 
 
 class OneLevel(Merger):
-    def side(self, rows: Sequence[Rows]) -> tuple[Tensor, ...]:
-        levels = super().side(rows)
+    def side(self, placed: Sequence[Slice]) -> tuple[Tensor, ...]:
+        levels = super().side(placed)
         return levels[:1] * len(levels)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import optimized
 from optimized.merge import Merger
+from optimized.rows import Slice
 from plumbline.interface import Rows
 
 BUG = "B110"
@@ -16,8 +17,12 @@ ACCEPT = ("MERGE-004",)
 
 
 class FirstOnly(Merger):
-    def side(self, rows: Sequence[Rows]) -> tuple[Tensor, ...]:
-        return super().side(rows[:1])
+    def placed(self, rows: Sequence[Rows]) -> list[Slice]:
+        self.first = super().placed(rows[:1])
+        return super().placed(rows)
+
+    def side(self, placed: Sequence[Slice]) -> tuple[Tensor, ...]:
+        return super().side(self.first)
 
 
 implementation = dataclasses.replace(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optimized.cache import owned
 from optimized.places import Piece, Places
+from optimized.rows import ChunkRows
 from plumbline.interface import (
     BadChunk,
     Cache,
@@ -36,21 +37,20 @@ Key = tuple[bytes, int]
 """Digest and number of rows: equal keys, equal rows."""
 
 
-@dataclass(eq=False, slots=True)
 class Known:
     """Rows of one identity. features: lazy payloads they came from, to be checked before the rows may be kept.
 
     settled: whether that was done. lost: what it found. holders: how many items of requests hold the rows.
     """
 
-    key: Key
-    epoch: int
-    encoded: Encoded
     features: tuple[Feature, ...] = ()
-    from_tower: bool = False
-    settled: bool = True
+    from_tower = False
+    settled = True
     lost: PlumblineError | None = None
-    holders: int = 0
+    holders = 0
+
+    def __init__(self, key: Key, epoch: int, encoded: Encoded) -> None:
+        self.key, self.epoch, self.encoded = key, epoch, encoded
 
     def check(self) -> None:
         """Asks the leases, once: afterwards they may be released."""
@@ -71,6 +71,7 @@ class Admitted:
     """
 
     items: tuple[Item, ...]
+    identities: tuple[Identity, ...]
     keys: list[Key]
     ends: list[int]
     length: int
@@ -86,11 +87,10 @@ Wanted = tuple[Admitted, int]
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """A chunk that can be served. needs: the distinct items of its pieces. span: the range of its placeholders."""
+    """A chunk that can be served. needs: the distinct items of its pieces."""
 
     chunk: Chunk
     request: Admitted
-    span: tuple[int, int]
     pieces: list[Piece]
     needs: tuple[int, ...]
 
@@ -122,7 +122,8 @@ class Embedder:
 
     def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
         self.spec = runtime.spec
-        self.device = runtime.port.device
+        nothing = torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=runtime.port.device)
+        self.empty = Encoded(nothing, (nothing,) * self.spec.side_levels)
         self.encoder = encoder
         self.cache = cache
         self.epoch = 0
@@ -138,10 +139,11 @@ class Embedder:
         rows = [sum(hi - lo for lo, hi in one) for one in spans]
         self._requests[prepared.request_id] = Admitted(
             items=prepared.items,
+            identities=prepared.identities,
             keys=[self.key(identity, count) for identity, count in zip(prepared.identities, rows, strict=True)],
             ends=[max((hi for _, hi in one), default=0) for one in spans],
             length=len(prepared.token_ids),
-            places=Places(len(prepared.token_ids), spans),
+            places=Places(spans),
         )
 
     def key(self, identity: Identity, rows: int) -> Key:
@@ -189,12 +191,12 @@ class Embedder:
         fresh, errors = self._encode(missing)
         found |= fresh
         results = [self._serve(plan, found, errors) if isinstance(plan, Plan) else plan for plan in plans]
+        unsettled = {key for key, known in found.items() if not known.settled}
         used = [
-            (plan.chunk.request_id, known)
+            (plan.chunk.request_id, found[key])
             for plan, result in zip(plans, results, strict=True)
-            if isinstance(plan, Plan) and isinstance(result, Rows)
-            for item in plan.needs
-            if not (known := found[plan.request.keys[item]]).settled
+            if unsettled and isinstance(plan, Plan) and isinstance(result, Rows)
+            for key in unsettled.intersection(plan.request.keys[item] for item in plan.needs)
         ]
         return EmbedStep(self, results, list(fresh.values()), used)
 
@@ -210,17 +212,24 @@ class Embedder:
 
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         request = self._request(chunk.request_id)
-        where = f"request {chunk.request_id}"
-        if chunk.request_id in seen:
-            raise BadChunk("the second chunk of its request in one step", where=where)
+        wrong = self._wrong(chunk, request, seen)
+        if wrong is not None:
+            raise wrong
         seen.add(chunk.request_id)
-        if type(chunk.lo) is not int or type(chunk.hi) is not int or not 0 <= chunk.lo < chunk.hi <= request.length:
-            raise BadChunk(f"the chunk is empty or not inside [0, {request.length})", where=where)
+        pieces = request.places.pieces(chunk.lo, chunk.hi)
+        return Plan(chunk, request, pieces, tuple(dict.fromkeys([item for item, _, _, _ in pieces])))
+
+    def _wrong(self, chunk: Chunk, request: Admitted, seen: set[RequestId]) -> PlumblineError | None:
+        lo, hi = chunk.lo, chunk.hi
+        if chunk.request_id in seen:
+            return BadChunk("the second chunk of its request in one step", where=f"request {chunk.request_id}")
+        if type(lo) is not int or type(hi) is not int or not 0 <= lo < hi <= request.length:
+            what = f"the chunk is empty or not inside [0, {request.length})"
+            return BadChunk(what, where=f"request {chunk.request_id}")
         if request.epoch is not None and request.epoch != self.epoch:
-            raise EpochChanged(f"served under epoch {request.epoch}, now {self.epoch}", where=where, hint="retract it")
-        span = request.places.range(chunk.lo, chunk.hi)
-        pieces = request.places.pieces(*span)
-        return Plan(chunk, request, span, pieces, tuple(dict.fromkeys(item for item, _, _ in pieces)))
+            what = f"served under epoch {request.epoch}, now {self.epoch}"
+            return EpochChanged(what, where=f"request {chunk.request_id}", hint="retract it")
+        return None
 
     def _find(self, plans: Sequence[Plan]) -> tuple[dict[Key, Known], dict[Key, list[Wanted]]]:
         """What is at hand, and for each missing key the items of this step that want it."""
@@ -234,19 +243,17 @@ class Embedder:
                     continue
                 if key in missing:
                     missing[key].append((request, index))
-                elif (known := self._known(key, request.items[index])) is not None:
+                elif (known := self._held.get(key) or self._cached(request, index)) is not None:
                     found[key] = known
                 else:
                     missing[key] = [(request, index)]
         return found, missing
 
-    def _known(self, key: Key, item: Item) -> Known | None:
-        """Rows that a request holds, or else the cache; a number of rows other than the item's is a miss."""
-        if (known := self._held.get(key)) is not None:
-            return known
-        if self.cache is None or item.source is Source.PRECOMPUTED:
+    def _cached(self, request: Admitted, index: int) -> Known | None:
+        """Rows from the cache; a number of rows other than the item's is a miss."""
+        if self.cache is None or request.items[index].source is Source.PRECOMPUTED:
             return None
-        entry = self.cache.get(Identity(key[0]), self.epoch)
+        key, entry = request.keys[index], self.cache.get(request.identities[index], self.epoch)
         return Known(key, self.epoch, entry) if entry is not None and self.fits(entry, key) else None
 
     def fits(self, encoded: Encoded, key: Key) -> bool:
@@ -274,13 +281,15 @@ class Embedder:
 
     def _fresh(self, key: Key, request: Admitted, index: int, encoded: Encoded) -> Known:
         item = request.items[index]
-        from_tower = item.source is not Source.PRECOMPUTED
-        known = Known(key, self.epoch, encoded, tuple(self.features([item])), from_tower, settled=False)
+        known = Known(key, self.epoch, encoded)
+        known.features = tuple(self.features([item]))
+        known.from_tower = item.source is not Source.PRECOMPUTED
+        known.settled = False
         request.fresh = [*(one for one in request.fresh if not one.settled), known]
         return known
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:
-        failed = [item for item in plan.needs if plan.request.keys[item] in errors]
+        failed = [item for item in plan.needs if plan.request.keys[item] in errors] if errors else []
         # Of a chunk that fails nothing was delivered, so that all of its rows are still to come.
         self._hold(plan, found, plan.chunk.lo if failed else plan.chunk.hi)
         if failed:
@@ -288,36 +297,24 @@ class Embedder:
         plan.request.epoch = self.epoch
         return self.rows(plan, found)
 
-    # ----------------------------------------------------------------------------------------------------------- rows
-
     def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
         keys = plan.request.keys
-        sources = [(found[keys[item]].encoded, lo, hi) for item, lo, hi in plan.pieces]
-        main = self.join([self.cut(encoded.rows, lo, hi) for encoded, lo, hi in sources])
-        side = tuple(
-            self.join([self.cut(encoded.side[level], lo, hi) for encoded, lo, hi in sources])
-            for level in range(self.spec.side_levels)
+        return ChunkRows.of(
+            plan.chunk, [(found[keys[item]].encoded, lo, hi, at) for item, lo, hi, at in plan.pieces], self.empty
         )
-        positions = plan.request.places.positions[plan.span[0] : plan.span[1]]
-        return Rows(plan.chunk.request_id, plan.chunk.lo, plan.chunk.hi, positions, main, side)
-
-    def cut(self, rows: Tensor, lo: int, hi: int) -> Tensor:
-        return rows if hi - lo == rows.shape[0] else rows[lo:hi]
-
-    def join(self, pieces: list[Tensor]) -> Tensor:
-        if not pieces:
-            return torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=self.device)
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     # ----------------------------------------------------------------------------------------------------------- held
 
     def _hold(self, plan: Plan, found: dict[Key, Known], delivered: int) -> None:
         """Keeps the items that have rows to come after ``delivered``, and lets go of the others."""
         request = plan.request
-        self._drop(request, [item for item in request.held if request.ends[item] <= delivered])
+        if request.held:
+            self._drop(request, [item for item in request.held if request.ends[item] <= delivered])
         for item in plan.needs:
+            if request.ends[item] <= delivered or item in request.held:
+                continue
             known = found.get(request.keys[item])
-            if known is not None and request.ends[item] > delivered and item not in request.held:
+            if known is not None:
                 request.held[item] = known
                 known.holders += 1
                 self._held[known.key] = known

@@ -1,15 +1,17 @@
-"""Input embeddings of a step: each row is written once, into one buffer."""
+"""Input embeddings of a step: text and rows are joined in the order of the prompt, so that each row is written once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plumbline.interface import BadTokens, Merged, RowCountMismatch, Rows, Runtime
+from optimized.rows import ChunkRows, Slice, cut
+from plumbline.interface import BadTokens, Encoded, Merged, RowCountMismatch, Rows, Runtime
 
 
 class Merger:
@@ -27,13 +29,11 @@ class Merger:
         out: Tensor | None = None,
     ) -> Merged:
         self.check(rows, token_ids, out)
-        offsets = self.offsets(rows)
-        mask = self.mask(rows, offsets, len(token_ids))
-        embeds = self.buffer(len(token_ids)) if out is None else out
-        self.write_text(embeds, token_ids, mask, embed_tokens)
-        for one, offset in zip(rows, offsets, strict=True):
-            self.write_rows(embeds, one, offset)
-        return Merged(embeds, torch.from_numpy(mask), self.side(rows))
+        placed = self.placed(rows)
+        mask = self.mask(placed, len(token_ids))
+        text = self.text(token_ids, mask, embed_tokens)
+        embeds = self.join(self.parts(placed, text, len(token_ids)), out)
+        return Merged(embeds, torch.from_numpy(mask), self.side(placed))
 
     def check(self, rows: Sequence[Rows], token_ids: Tensor, out: Tensor | None) -> None:
         total = sum(one.hi - one.lo for one in rows)
@@ -42,51 +42,64 @@ class Merger:
         if out is not None and out.shape != (total, self.spec.hidden_size):
             raise RowCountMismatch(f"out has shape {tuple(out.shape)}, where {(total, self.spec.hidden_size)} is due")
 
-    def offsets(self, rows: Sequence[Rows]) -> list[int]:
-        """What to add to a position of each request to find it in the step."""
-        offsets, start = [], 0
+    def placed(self, rows: Sequence[Rows]) -> list[Slice]:
+        """Slices of all chunks, each with its place in the step."""
+        placed: list[Slice] = []
+        start = 0
         for one in rows:
-            offsets.append(start - one.lo)
+            offset = start - one.lo
+            placed += [(encoded, lo, hi, at + offset) for encoded, lo, hi, at in self.slices(one)]
             start += one.hi - one.lo
-        return offsets
+        return placed
 
-    def mask(self, rows: Sequence[Rows], offsets: Sequence[int], length: int) -> NDArray[np.bool_]:
+    def slices(self, rows: Rows) -> Sequence[Slice]:
+        """What is shown where; rows of any other maker are cut where their positions are not neighbours."""
+        if isinstance(rows, ChunkRows) and rows.slices is not None:
+            return rows.slices
+        positions: NDArray[np.int64] = rows.positions.numpy()
+        edges = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist(), len(positions)]
+        encoded = Encoded(rows.rows, rows.side)
+        return [(encoded, lo, hi, int(positions[lo])) for lo, hi in pairwise(edges) if hi > lo]
+
+    def mask(self, placed: Sequence[Slice], length: int) -> NDArray[np.bool_]:
         mask = np.zeros(length, dtype=bool)
-        for one, offset in zip(rows, offsets, strict=True):
-            mask[one.positions.numpy() + offset] = True
+        for _, lo, hi, at in placed:
+            mask[at : at + hi - lo] = True
         return mask
+
+    def text(self, token_ids: Tensor, mask: NDArray[np.bool_], embed_tokens: Callable[[Tensor], Tensor]) -> Tensor:
+        """Only text reaches the token embedding, so that a placeholder's id may lie beyond its table."""
+        ids: NDArray[np.int64] = token_ids.numpy()[~mask]
+        if not len(ids):
+            return self.buffer(0)
+        if ids.min() < 0 or ids.max() >= self.spec.vocab_size:
+            raise BadTokens(f"text ids from {ids.min()} to {ids.max()}, outside [0, {self.spec.vocab_size})")
+        text = embed_tokens(torch.from_numpy(ids).to(self.device, non_blocking=True))
+        return text.detach().to(self.spec.dtype)
+
+    def parts(self, placed: Sequence[Slice], text: Tensor, length: int) -> list[Tensor]:
+        """Text and rows in the order of the prompt."""
+        parts: list[Tensor | None] = []
+        gaps: list[int] = []
+        done = 0
+        for encoded, lo, hi, at in placed:
+            if at != done:
+                gaps.append(at - done)
+                parts.append(None)
+            parts.append(cut(encoded.rows, lo, hi))
+            done = at + hi - lo
+        texts = iter(torch.split(text, [*gaps, length - done]))
+        return [next(texts) if part is None else part for part in [*parts, None]]
+
+    def join(self, parts: list[Tensor], out: Tensor | None = None) -> Tensor:
+        return torch.cat(parts) if out is None else torch.cat(parts, out=out)
 
     def buffer(self, length: int) -> Tensor:
         return torch.empty((length, self.spec.hidden_size), dtype=self.spec.dtype, device=self.device)
 
-    def write_text(
-        self, embeds: Tensor, token_ids: Tensor, mask: NDArray[np.bool_], embed_tokens: Callable[[Tensor], Tensor]
-    ) -> None:
-        """Only text reaches the token embedding, so that a placeholder's id may lie beyond its table."""
-        positions = np.flatnonzero(~mask)
-        if not len(positions):
-            return
-        ids: NDArray[np.int64] = token_ids.numpy()[positions]
-        if ids.min() < 0 or ids.max() >= self.spec.vocab_size:
-            raise BadTokens(f"text ids from {ids.min()} to {ids.max()}, outside [0, {self.spec.vocab_size})")
-        text = embed_tokens(self.on_device(torch.from_numpy(ids)))
-        self.write(embeds, torch.from_numpy(positions), text)
-
-    def write_rows(self, embeds: Tensor, rows: Rows, offset: int) -> None:
-        if len(rows.positions):
-            self.write(embeds, rows.positions + offset, rows.rows)
-
-    def write(self, embeds: Tensor, positions: Tensor, values: Tensor) -> None:
-        """``values`` at ascending positions; as one slice where they are neighbours."""
-        first, last = int(positions[0]), int(positions[-1])
-        if last - first + 1 == len(positions):
-            embeds[first : last + 1].copy_(values)
-        else:
-            embeds.index_copy_(0, self.on_device(positions), values.to(embeds.dtype))
-
-    def on_device(self, index: Tensor) -> Tensor:
-        return index.to(self.device, non_blocking=True)
-
-    def side(self, rows: Sequence[Rows]) -> tuple[Tensor, ...]:
+    def side(self, placed: Sequence[Slice]) -> tuple[Tensor, ...]:
         empty = self.buffer(0)
-        return tuple(torch.cat([empty, *(one.side[level] for one in rows)]) for level in range(self.spec.side_levels))
+        return tuple(
+            self.join([empty, *(cut(encoded.side[level], lo, hi) for encoded, lo, hi, _ in placed)])
+            for level in range(self.spec.side_levels)
+        )
