@@ -212,16 +212,16 @@ class Embedder:
 
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         request = self._request(chunk.request_id)
-        wrong = self._wrong(chunk, request, seen)
+        wrong = self._wrong(chunk, request, chunk.request_id in seen)
+        seen.add(chunk.request_id)
         if wrong is not None:
             raise wrong
-        seen.add(chunk.request_id)
         pieces = request.places.pieces(chunk.lo, chunk.hi)
         return Plan(chunk, request, pieces, tuple(dict.fromkeys([item for item, _, _, _ in pieces])))
 
-    def _wrong(self, chunk: Chunk, request: Admitted, seen: set[RequestId]) -> PlumblineError | None:
+    def _wrong(self, chunk: Chunk, request: Admitted, second: bool) -> PlumblineError | None:
         lo, hi = chunk.lo, chunk.hi
-        if chunk.request_id in seen:
+        if second:
             return BadChunk("the second chunk of its request in one step", where=f"request {chunk.request_id}")
         if type(lo) is not int or type(hi) is not int or not 0 <= lo < hi <= request.length:
             what = f"the chunk is empty or not inside [0, {request.length})"

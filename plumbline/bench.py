@@ -42,6 +42,8 @@ def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:
         grid = closed_form.has_grid(tower, item.modality)
         if item.modality == "video":
             found.add(Capability.VIDEO)
+            if item.grid and item.grid[0] > 1 and (recipe.weave or item.span_order != "ascending"):
+                found.add(Capability.SEVERAL_SPANS)  # its frames do not follow one another
         elif item.pieces > 1 and closed_form.row_count(tower, item) > 1:
             found.add(Capability.SEVERAL_SPANS)
         if not grid or len(item.parts) != 1:
@@ -62,9 +64,13 @@ def expected_rows(tower: TowerRecipe, item: ItemRecipe, epoch: int, level: int) 
     return bits_of(tensor_of_bits(rows, tower.hidden, tower.row_dtype))
 
 
+_ALIASES = {"IDENT-003", "IDENT-004", "IDENT-008", "IDENT-009", "IDENT-010", "ISO-005", "PREFIX-002"}
+"""Broken where two different things have one name."""
+
+
 def causes(violations: Sequence[Violation]) -> list[Violation]:
-    """Without what only follows: where identities or keys are wrong, wrong rows are no news."""
-    if any(v.requirement.startswith(("IDENT", "PREFIX")) for v in violations):
+    """Without what only follows: where different things have one name, wrong rows are no news."""
+    if any(v.requirement in _ALIASES for v in violations):
         return [v for v in violations if v.requirement not in (WRONG_ROWS, REFUSED)]
     return list(violations)
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,9 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from plumbline.profiles import PROFILES
 from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.suite import Collector, Outcome, run_suite
+
+if TYPE_CHECKING:
+    from plumbline.deviations import Deviation
 
 _GAP = ["what is claimed must be judged, so this run fails", "a full run will"]
 
@@ -98,8 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     from plumbline.deviations import DeviationError
+    from plumbline.explore import UNWATCHED
     from plumbline.replay import CaseError
     from plumbline.resolve import SpecError
+
+    if options.inproc or options.replay:
+        os.environ[UNWATCHED] = "1"
 
     try:
         return _main(options, given, console)
@@ -132,7 +139,7 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
         )
     console.print(f"profile {profile}, seed {seed}")
     photos = _photos(options, subjects, console)
-    collector = _suite(options, specs, profile, seed, console)
+    collector = _suite(options, specs, known, profile, seed, console)
     if collector.errors or not collector.outcomes:
         console.print("[red]the suite could not run:[/]\n" + "\n".join(collector.errors or ["no test was collected"]))
         return 2
@@ -172,18 +179,26 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
     return found
 
 
-def _suite(options: argparse.Namespace, specs: list[str], profile: str, seed: int, console: Console) -> Collector:
+def _suite(
+    options: argparse.Namespace,
+    specs: list[str],
+    known: Sequence[Deviation],
+    profile: str,
+    seed: int,
+    console: Console,
+) -> Collector:
     marks = "(requirement or workloads) and not slow" if options.quick else "requirement or workloads"
     flags = ["-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
     flags += [] if specs[0] == "reference" and not options.quick else ["--subjects-only"]
-    flags += ["-n", "0"] if options.inproc else ["-n", str(options.workers)]
+    flags += [f"--known={d.requirement}" for d in known]
+    flags += ["-n", "0", "-s"] if options.inproc else ["-n", str(options.workers)]
     shards = PROFILES[profile].shards
     cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
     console.print(f"suite: {cases} generated workloads and the direct tests")
     with Ticker(console) as ticker:
-        return run_suite(flags, ticker.done)
+        return run_suite(flags, ticker.done, quiet=not options.inproc)
 
 
 if __name__ == "__main__":

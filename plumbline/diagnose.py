@@ -153,6 +153,12 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
     return list(dict.fromkeys(found))
 
 
+def reasons_of(scenario: Scenario, implementation: Implementation, verdict: str) -> set[str]:
+    """The requirements that ``diagnose`` names for a reason, or the plain one where it has no reason for any."""
+    found = diagnose(scenario, implementation, verdict)
+    return {requirement for requirement, without in found if without} or {PLAIN[verdict]}
+
+
 def circumstances(scenario: Scenario) -> set[str]:
     """The requirements whose circumstance this scenario has, so that right rows are evidence for them."""
     present = [(r, name) for r, name, simplify in SIMPLIFICATIONS if simplify(scenario) != scenario]

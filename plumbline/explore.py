@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts, causes
-from plumbline.diagnose import circumstances, diagnose
+from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts, Violation, causes
+from plumbline.diagnose import circumstances, diagnose, reasons_of
 from plumbline.engine import run
 from plumbline.interface import Capability, Implementation
 from plumbline.judge import judge
@@ -23,6 +24,10 @@ from plumbline.strategies import scenarios
 from plumbline.trace import Hang, Trace
 
 HANG_SECONDS = 20
+UNWATCHED = "PLUMBLINE_UNWATCHED"
+"""Environment variable: set where somebody may look around in a debugger for as long as he likes."""
+
+MOST_ROUNDS = 12
 CIRCUMSTANCE_CASES = 300
 """Cases whose circumstances are counted; enough to see that each was there, without paying for it in every case."""
 
@@ -60,8 +65,8 @@ class _OutOfTime(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def watchdog(limit: float) -> Iterator[None]:
-    """Turns a hang of Python code in the main thread into an exception. Elsewhere it does nothing."""
-    if threading.current_thread() is not threading.main_thread():
+    """Turns a hang of Python code in the main thread into an exception. Elsewhere it does nothing, nor under a debugger."""
+    if threading.current_thread() is not threading.main_thread() or os.environ.get(UNWATCHED):
         yield
         return
 
@@ -90,76 +95,135 @@ def explore(
     examples: int,
     session_seed: int,
     seconds: float = float("inf"),
+    patience: float = float("inf"),
     shrink: bool = True,
     stop_at_first: bool = False,
     draw: frozenset[Capability] | None = None,
+    known: frozenset[str] = frozenset(),
 ) -> Exploration:
     """Draws ``examples`` scenarios within the implementation's claims. Never raises for what the implementation does.
 
-    draw: capabilities to draw from instead, to probe what is not claimed.
+    After a failure it draws again and passes over what is known by now, so that a requirement that is broken everywhere
+    hides no other, until a round finds nothing new.
 
-    seconds: ends the exploration, shrinking included. stop_at_first: no more drawing after the first failing case.
+    seconds: ends the exploration, shrinking included; patience: the same, counted from the first failure. stop_at_first: no
+    more drawing after the first failing case. draw: capabilities to draw from instead, to probe what is not claimed.
+    known: requirements whose violations are passed over from the start.
     """
-    result = Exploration()
-    began = time.perf_counter()
-    failing: dict[str, type[Exception]] = {}
+    exploring = _Exploring(implementation, draw or implementation.capabilities, set(known), seconds, patience)
+    result = exploring.result
+    for number in range(MOST_ROUNDS):
+        before = set(result.findings)
+        in_time = exploring.round(examples, session_seed + number * 7919, shrink, stop_at_first)
+        if not in_time or stop_at_first or not shrink or set(result.findings) <= before:
+            break
+    result.seconds = time.perf_counter() - exploring.began
+    return result
 
-    def one(scenario: Scenario) -> None:
-        now = time.perf_counter() - began
-        if now > seconds:
+
+class _Exploring:
+    """One exploration: what it passes over, and what it found so far."""
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        draw: frozenset[Capability],
+        known: set[str],
+        seconds: float,
+        patience: float,
+    ) -> None:
+        self.implementation, self.draw, self.known = implementation, draw, known
+        self.seconds, self.patience = seconds, patience
+        self.result = Exploration()
+        self.began = time.perf_counter()
+        self.provisional: dict[str, tuple[str, Finding]] = {}
+
+    def round(self, examples: int, session_seed: int, shrink: bool, stop_at_first: bool) -> bool:
+        """Draws until something new fails, and shrinks that. False: out of time."""
+        self.raised = False
+        self.failing: dict[str, type[Exception]] = {}
+        self.stop = stop_at_first and not shrink
+        configured = settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=not stop_at_first,
+            print_blob=False,
+        )
+        test = configured(seed(session_seed)(given(scenarios(self.draw))(self.one)))
+        in_time = True
+        try:
+            test()
+        except _OutOfTime:
+            in_time = False
+        except Exception as error:
+            if not self.raised:
+                raise HarnessError("Hypothesis gave up") from error
+        for verdict, finding in self.provisional.values():
+            self.explain(verdict, finding)
+        self.provisional.clear()
+        self.known |= set(self.result.findings)
+        return in_time
+
+    def one(self, scenario: Scenario) -> None:
+        result, now = self.result, time.perf_counter() - self.began
+        if now > self.seconds or (result.first_failure is not None and now > result.first_failure + self.patience):
             raise _OutOfTime
         try:
-            trace, verdicts = check(scenario, implementation)
+            trace, verdicts = check(scenario, self.implementation)
+            broken = self.broken(scenario, verdicts)
         except Exception as error:
             raise HarnessError(f"the harness failed on {scenario.dumps()}") from error
-        if result.first_failure is None:
+        if not self.raised:
             result.cases += 1
             result.judged += verdicts.judged
             if result.cases <= CIRCUMSTANCE_CASES and verdicts.judged[WRONG_ROWS]:
                 result.judged.update(circumstances(scenario))
             result.reach.update(reach_of(trace))
             result.capability_missing += verdicts.capability_missing
+        if not broken:
+            return
+        for kind, violation in broken.items():
+            self.note(kind, violation, scenario)
+        self.raised = True
+        if result.first_failure is None:
+            result.first_failure = time.perf_counter() - self.began
+        if self.stop or any(isinstance(crash.error, Hang) for crash in trace.crashes):
+            raise _OutOfTime  # to shrink a hang would be to wait for it again and again
+        kind = next(iter(broken))
+        raise self.failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
+
+    def broken(self, scenario: Scenario, verdicts: Verdicts) -> dict[str, Violation]:
+        """What a case shows that is not known, by kind: a requirement, or a provisional verdict with its likely reason."""
+        found: dict[str, Violation] = {}
         for violation in causes(verdicts.violations):
-            known = result.findings.get(violation.requirement)
-            if known is None or scenario.size() < known.scenario.size():
-                result.findings[violation.requirement] = Finding(violation.requirement, violation.message, scenario)
-        if verdicts.violations:
-            if result.first_failure is None:
-                result.first_failure = time.perf_counter() - began
-                if stop_at_first and not shrink:
-                    raise _OutOfTime
-            if any(isinstance(crash.error, Hang) for crash in trace.crashes):
-                raise _OutOfTime  # to shrink it would be to wait for it again and again
-            kind = verdicts.violations[0].requirement
-            raise failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
+            kind = violation.requirement
+            if kind in (WRONG_ROWS, REFUSED) and self.known:
+                reasons = reasons_of(scenario, self.implementation, kind)
+                if reasons & self.known:
+                    continue
+                kind = f"{kind} {min(reasons)}"
+            if kind not in self.known:
+                found.setdefault(kind, violation)
+        return found
 
-    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
-    configured = settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        phases=phases,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=not stop_at_first,
-        print_blob=False,
-    )
-    test = configured(seed(session_seed)(given(scenarios(implementation.capabilities if draw is None else draw))(one)))
-    with contextlib.suppress(_OutOfTime):
-        try:
-            test()
-        except Exception as error:
-            if not result.findings:
-                raise HarnessError("Hypothesis gave up") from error
-    for verdict in (WRONG_ROWS, REFUSED):
-        finding = result.findings.pop(verdict, None)
-        if finding is not None:
-            _explain(result, finding, implementation)
-    result.seconds = time.perf_counter() - began
-    return result
+    def note(self, kind: str, violation: Violation, scenario: Scenario) -> None:
+        finding = Finding(violation.requirement, violation.message, scenario)
+        if violation.requirement in (WRONG_ROWS, REFUSED):
+            smallest = self.provisional.get(kind)
+            if smallest is None or scenario.size() < smallest[1].scenario.size():
+                self.provisional[kind] = violation.requirement, finding
+            return
+        smaller = self.result.findings.get(kind)
+        if smaller is None or scenario.size() < smaller.scenario.size():
+            self.result.findings[kind] = finding
 
-
-def _explain(result: Exploration, finding: Finding, implementation: Implementation) -> None:
-    for requirement, without in diagnose(finding.scenario, implementation, finding.requirement):
-        known = result.findings.get(requirement)
-        reasons = (*(known.without if known else ()), *((without,) if without else ()))
-        result.findings[requirement] = Finding(requirement, finding.message, finding.scenario, reasons)
+    def explain(self, verdict: str, finding: Finding) -> None:
+        for requirement, without in diagnose(finding.scenario, self.implementation, verdict):
+            present = self.result.findings.get(requirement)
+            if present is not None and present.scenario != finding.scenario:
+                continue  # it was shown by a case of its own
+            reasons = (*(present.without if present else ()), *((without,) if without else ()))
+            self.result.findings[requirement] = Finding(requirement, finding.message, finding.scenario, reasons)

@@ -434,8 +434,10 @@ class Encoder(Protocol):
 class Cache(Protocol):
     """Rows by identity and epoch. Owns a copy of what it keeps. ``put`` on a present key replaces its rows."""
 
-    nbytes: int
-    """Storage bytes held now; never above the budget."""
+    @property
+    def nbytes(self) -> int:
+        """Storage bytes held now; never above the budget."""
+        ...
 
     def get(self, identity: Identity, epoch: int) -> Encoded | None: ...
 

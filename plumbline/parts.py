@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
 
@@ -12,6 +15,9 @@ from plumbline.interface import Budgets, Capability, Failure, Identity, Implemen
 from plumbline.resolve import Subject
 from plumbline.rig import Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, Content, ItemRecipe, RequestRecipe, TowerRecipe
+
+About = Callable[[str], AbstractContextManager[None]]
+"""The fixture ``about``: what fails inside is about one requirement alone."""
 
 
 def claimed(subject: Subject, *capabilities: Capability) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("plumbline")
     group.addoption("--impl", action="append", default=[], metavar="SPEC", help="module:attribute or file.py:attribute")
     group.addoption("--replace", action="append", default=[], metavar="PART=SPEC", help="replace one part")
+    group.addoption(
+        "--known", action="append", default=[], metavar="ID", help="declared deviations: not to be found again"
+    )
     group.addoption("--profile", default="tests", metavar="NAME", help="quick, tests, default, thorough or mutant")
     group.addoption("--cases", type=int, default=None, metavar="N", help="generated workloads in each shard")
     group.addoption(
@@ -99,6 +103,21 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
     with watchdog(TEST_SECONDS):
         return (yield)
+
+
+@pytest.fixture
+def about(record_property: Callable[[str, object], None]) -> Callable[[str], AbstractContextManager[None]]:
+    """``with about("CACHE-004"): ...`` in a test that cites several: what fails inside is about that requirement alone."""
+
+    @contextmanager
+    def about_one(requirement: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            record_property("broken", requirement)
+            raise
+
+    return about_one
 
 
 _RESOLVED: dict[tuple[str, tuple[str, ...]], Subject] = {}

@@ -106,7 +106,8 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     for k in range(draw(st.integers(1, largest))):
         alike = requests and draw(_CHANCE[3])
         new = _twin(draw, tower, claims, requests, k) if alike else _request(draw, tower, claims, pool, k, lazy, dtypes)
-        requests.append(new)
+        weave = new.weave and not (Cap.VIDEO in claims and Cap.SEVERAL_SPANS not in claims)
+        requests.append(dataclasses.replace(new, weave=weave))
     return Scenario(
         tower=tower,
         requests=tuple(requests),

@@ -10,16 +10,16 @@ import torch
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
-from plumbline.interface import Cache, Chunk, Encoded, Identity, Rows
-from plumbline.parts import float_rows, image, prepared_of, rig_of
+from plumbline.interface import Cache, Capability, Chunk, Encoded, Identity, Rows
+from plumbline.parts import About, claimed, float_rows, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import RequestRecipe, TowerRecipe
 
 ROW = 8 * 4
 
 
-def cache_of(subject: Subject, rows: int) -> Cache:
-    cache = rig_of(subject.implementation, cache_bytes=rows * ROW).cache
+def cache_of(subject: Subject, rows: int, side_levels: int = 0) -> Cache:
+    cache = rig_of(subject.implementation, TowerRecipe(side_levels=side_levels), cache_bytes=rows * ROW).cache
     assert cache is not None, "CACHE is claimed, and there is no cache"
     return cache
 
@@ -36,7 +36,9 @@ def storage_bytes(encoded: Encoded) -> int:
 @pytest.mark.requirement("CACHE-003")
 @pytest.mark.requirement("CACHE-004")
 @pytest.mark.parametrize("seed", range(4))
-def test_reported_bytes_are_the_storage_of_the_entries_and_stay_in_the_budget(subject: Subject, seed: int) -> None:
+def test_reported_bytes_are_the_storage_of_the_entries_and_stay_in_the_budget(
+    subject: Subject, seed: int, about: About
+) -> None:
     """Any order of puts, repeated ones and views of larger batches among them, and gets."""
     rng = random.Random(seed)
     cache = cache_of(subject, rows=20)
@@ -49,13 +51,16 @@ def test_reported_bytes_are_the_storage_of_the_entries_and_stay_in_the_budget(su
             at = len(batch) - 3 - rows
             cache.put(name(k), 0, Encoded(batch[at : at + rows]))
         kept = [e for e in (cache.get(name(j), 0) for j in range(12)) if e is not None]
-        assert cache.nbytes == sum(storage_bytes(e) for e in kept)
-        assert cache.nbytes <= 20 * ROW
+        with about("CACHE-004"):
+            assert cache.nbytes <= 20 * ROW
+        with about("CACHE-003"):
+            assert cache.nbytes == sum(storage_bytes(e) for e in kept)
 
 
 @pytest.mark.requirement("CACHE-003")
 def test_side_rows_count(subject: Subject) -> None:
-    cache = cache_of(subject, rows=20)
+    claimed(subject, Capability.SIDE_ROWS)
+    cache = cache_of(subject, rows=20, side_levels=2)
     assert cache.put(name(1), 0, Encoded(float_rows(1, 2), (float_rows(2, 2), float_rows(3, 2))))
     assert cache.nbytes == 6 * ROW
     assert cache.put(name(2), 0, Encoded(float_rows(1, 4), (float_rows(2, 4), float_rows(3, 4))))
@@ -66,17 +71,21 @@ def test_side_rows_count(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("CACHE-005")
-def test_an_entry_survives_the_batch_that_it_came_from(subject: Subject) -> None:
-    cache = cache_of(subject, rows=20)
-    batch, side = float_rows(1, 6), float_rows(2, 6)
-    wanted = batch[2:5].clone(), side[2:5].clone()
-    assert cache.put(name(1), 0, Encoded(batch[2:5], (side[2:5],)))
-    batch.fill_(-1)
-    side.fill_(-1)
+@pytest.mark.parametrize("side_levels", [0, 1])
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_entry_survives_the_batch_that_it_came_from(subject: Subject, side_levels: int, whole: bool) -> None:
+    if side_levels:
+        claimed(subject, Capability.SIDE_ROWS)
+    cache = cache_of(subject, 20, side_levels)
+    batches = [float_rows(1 + k, 6) for k in range(1 + side_levels)]
+    rows, *side = (batch if whole else batch[2:5] for batch in batches)
+    wanted = [one.clone() for one in (rows, *side)]
+    assert cache.put(name(1), 0, Encoded(rows, tuple(side)))
+    for batch in batches:
+        batch.fill_(-1)
     kept = cache.get(name(1), 0)
     assert kept is not None
-    assert torch.equal(kept.rows, wanted[0])
-    assert torch.equal(kept.side[0], wanted[1])
+    assert all(torch.equal(a, b) for a, b in zip(wanted, (kept.rows, *kept.side), strict=True))
 
 
 @pytest.mark.requirement("CACHE-002")

@@ -50,6 +50,7 @@ def test_two_neighbouring_keys_carry_124_independent_bits(subject: Subject, piec
     for seed in range(200):
         keys = prepared_of(rig, RequestRecipe(items=(image(seed, 4, pieces=pieces),), gaps=(1,))).prefix_keys
         values = [k & (1 << 64) - 1 for k in keys[(keys < 0) | (keys >= 2**31)].tolist()]
+        assert len(values) >= 4, f"{len(values)} of 4 placeholders have a key that no text can have"
         for at in range(2):
             pairs[at].append(values[2 * at] << 64 | values[2 * at + 1])
     for words in pairs:

@@ -35,7 +35,7 @@ def item(k: int, spec_width: int) -> Item:
     t, h, w = GRIDS[k % len(GRIDS)]
     modality = Modality.VIDEO if t > 1 else Modality.IMAGE
     grid = torch.tensor([[t, h, w]])
-    return Item(modality, Source.PIXELS, values((t * h * w, spec_width), f"patches {k}"), (), grid)
+    return Item(modality, Source.PIXELS, values((t * h * w, spec_width), f"patches {k}"), ((0, t * h * w // 4),), grid)
 
 
 @pytest.mark.requirement("NUM-005")

@@ -43,7 +43,9 @@ def test_generated_workloads(
         examples=options.cases or profile.cases,
         session_seed=options.plumbline_seed + shard,
         seconds=15 if profile.stop_at_first else float("inf"),
+        patience=profile.patience,
         stop_at_first=profile.stop_at_first,
+        known=frozenset(options.known),
     )
     record_property("exploration", exploration_json(found))
     assert not found.findings, said(found)
@@ -56,7 +58,9 @@ def test_what_is_not_claimed_is_refused_or_right(
 ) -> None:
     if subject.implementation.capabilities >= DRAWN:
         pytest.skip("everything is claimed")
-    found = explore(subject.implementation, 150, request.config.option.plumbline_seed, shrink=False, draw=DRAWN)
+    options = request.config.option
+    known = frozenset(options.known)
+    found = explore(subject.implementation, 150, options.plumbline_seed, shrink=False, draw=DRAWN, known=known)
     assert not found.findings, said(found)
 
 
