@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -10,6 +18,8 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "tests", "conformance"]
 
 TORCH = "torch==2.13.0"
+SGLANG = ["0.5.12.post1", "0.5.23"]
+VLLM = "0.33.0"
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -22,6 +32,34 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("-q", "-e", ".", *(requirement for group in groups for requirement in GROUPS[group]))
 
 
+def fetch_sglang(session: nox.Session, version: str) -> str:
+    """The folder of a published SGLang, fetched once for all sessions: the package alone, without its dependencies.
+
+    Nothing compiled in it is used, so that any machine and any Python can take the one wheel there is for x86.
+    """
+    folder = (session.cache_dir / f"sglang-{version}").resolve()
+    if not (folder / f"sglang-{version}.dist-info").is_dir():
+        session.log(f"fetching sglang {version}")
+        wheel = ["--platform", "manylinux_2_34_x86_64", "--implementation", "cp", "--python-version", "3.11"]
+        alone = ["--only-binary", ":all:", "--no-deps", "--upgrade", "--target", str(folder)]
+        session.run("python", "-m", "pip", "install", "-q", *wheel, *alone, f"sglang=={version}")
+    return str(folder)
+
+
+def fetch_vllm(session: nox.Session, version: str) -> str:
+    """The folder of a published vLLM's Python source, fetched once: from the source archive, a seventh of the wheel."""
+    folder = (session.cache_dir / f"vllm-{version}").resolve()
+    if not folder.is_dir():
+        session.log(f"fetching vllm {version}")
+        with tempfile.TemporaryDirectory() as place:
+            session.run("unearth", "--no-binary", f"vllm=={version}", "--download", place, silent=True)
+            with tarfile.open(next(Path(place).glob("*.tar.gz"))) as archive:
+                sources = [m for m in archive.getmembers() if "/vllm/" in m.name and m.name.endswith(".py")]
+                archive.extractall(place, sources, filter="data")
+            shutil.move(next(Path(place).glob("vllm-*/")), folder)
+    return str(folder)
+
+
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Hold reference and optimized (or --impl) against conformance.md, on photos and generated workloads."""
@@ -32,8 +70,10 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests."""
-    install(session, "photos", "test")
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    install(session, "photos", "test", "sglang", "vllm")
+    releases = {f"PLUMBLINE_SGLANG_{v.upper().replace('.', '_')}": fetch_sglang(session, v) for v in SGLANG}
+    releases["PLUMBLINE_VLLM"] = fetch_vllm(session, VLLM)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, env=releases)
 
 
 @nox.session
@@ -43,6 +83,47 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session(default=False)
+def sglang(session: nox.Session) -> None:
+    """Hold SGLang against conformance.md: each release, or --version V, or a developer's --checkout PATH."""
+    install(session, "photos", "sglang")
+    hold(session, "sglang", SGLANG, fetch_sglang, "python")
+
+
+@nox.session(default=False)
+def vllm(session: nox.Session) -> None:
+    """Hold what of vLLM runs without its compiled parts against conformance.md: --version V, or --checkout PATH."""
+    install(session, "photos", "vllm")
+    hold(session, "vllm", [VLLM], fetch_vllm, ".")
+
+
+def hold(
+    session: nox.Session, engine: str, versions: list[str], fetch: Callable[[nox.Session, str], str], sources: str
+) -> None:
+    """Runs the conformance job for each version, with the deviations that are declared for it. Other arguments pass on."""
+    parser = argparse.ArgumentParser(prog=f"nox -s {engine} --", add_help=False, allow_abbrev=False)
+    parser.add_argument("--version")
+    parser.add_argument("--checkout", type=Path)
+    options, rest = parser.parse_known_args(session.posargs)
+    if options.checkout:
+        folders = {"checkout": str(options.checkout.resolve() / sources)}
+    else:
+        folders = {v: fetch(session, v) for v in ([options.version] if options.version else versions)}
+    failed = []
+    for name, folder in folders.items():
+        arguments = ["--impl", f"adapters/{engine}.py:implementation", "--report", f"report/{engine}-{name}"]
+        known = Path("adapters", "scorecards", f"{engine}-{name}", "deviations.toml")
+        if known.is_file() and not {"--replay", "--deviations"} & set(rest):
+            arguments += ["--deviations", str(known)]
+        try:
+            found = {f"PLUMBLINE_{engine.upper()}": folder}
+            session.run("python", "-m", "plumbline.conformance", *arguments, *rest, env=found)
+        except CommandFailed:
+            failed.append(name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session(default=False)
