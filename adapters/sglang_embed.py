@@ -190,8 +190,8 @@ class SglangEmbed:
         seen: set[RequestId] = set()
         for at, chunk in enumerate(chunks):
             error = self._refusal(chunk, seen)
+            seen.add(chunk.request_id)
             if error is None:
-                seen.add(chunk.request_id)
                 good[at] = chunk
             else:
                 results[at] = Failure(chunk.request_id, error)

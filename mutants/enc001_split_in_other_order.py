@@ -21,7 +21,7 @@ class SortedPack(PackingEncoder):
         encoded = super().call(sorted(jobs, key=lambda job: -self.patches(job[0])))
         rows = torch.cat([one.rows for one in encoded])
         side = [torch.cat([one.side[level] for one in encoded]) for level in range(self.spec.side_levels)]
-        return self.split(Encoded(rows, tuple(side)), [self.rows(item) for item, _ in jobs])
+        return self.split(Encoded(rows, tuple(side)), [self.rows(self.describe(*job)) for job in jobs])
 
 
 implementation = dataclasses.replace(

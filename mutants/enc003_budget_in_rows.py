@@ -19,7 +19,8 @@ class CountsRows(PackingEncoder):
         batches: list[list[int]] = []
         room = 0
         for index in indexes:
-            rows = self.rows(items[index])
+            merge = self.spec.layouts[items[index].modality].merge
+            rows = self.patches(items[index]) // merge**2
             if not batches or rows > room:
                 batches.append([])
                 room = self.most_patches

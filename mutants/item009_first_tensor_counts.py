@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import optimized
-from optimized.encode import PackingEncoder, meta_of, parts_of
-from plumbline.interface import Item
+from optimized.encode import PackingEncoder
+from plumbline.interface import PackedItem
 
 BUG = ""
 PARENT = "optimized"
@@ -14,10 +14,8 @@ ACCEPT = ("ITEM-009", "ITEM-013")
 
 
 class FirstTensor(PackingEncoder):
-    def rows(self, item: Item) -> int:
-        if item.grid_thw is None:
-            return int(meta_of(parts_of(item)[0]).shape[0]) * self.spec.layouts[item.modality].rows_per_tile
-        return super().rows(item)
+    def rows(self, item: PackedItem) -> int:
+        return super().rows(item if item.grid_thw else dataclasses.replace(item, parts=item.parts[:1]))
 
 
 implementation = dataclasses.replace(

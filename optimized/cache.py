@@ -15,10 +15,12 @@ Key = tuple[bytes, int]
 def owned(encoded: Encoded) -> Encoded:
     """A copy whose storages hold exactly its rows. Views would keep the batch alive that they were cut from."""
 
-    def copy(tensor: Tensor) -> Tensor:
-        return tensor.detach().clone(memory_format=torch.contiguous_format)
+    rows, side = own(encoded.rows), encoded.side
+    return Encoded(rows, tuple([own(level) for level in side]) if side else ())
 
-    return Encoded(copy(encoded.rows), tuple(copy(level) for level in encoded.side))
+
+def own(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 class LruCache:
@@ -61,7 +63,8 @@ class LruCache:
 
     def size(self, encoded: Encoded) -> int:
         """Bytes of a copy that owns its storage."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in (encoded.rows, *encoded.side))
+        rows = encoded.rows
+        return rows.numel() * rows.element_size() * (1 + len(encoded.side))
 
     def copy(self, encoded: Encoded) -> Encoded:
         return owned(encoded)

@@ -285,7 +285,9 @@ class Embedder:
         known.features = tuple(self.features([item]))
         known.from_tower = item.source is not Source.PRECOMPUTED
         known.settled = False
-        request.fresh = [*(one for one in request.fresh if not one.settled), known]
+        if request.fresh:
+            request.fresh = [one for one in request.fresh if not one.settled]
+        request.fresh.append(known)
         return known
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:

@@ -89,12 +89,12 @@ class PackingEncoder:
     def patches(self, item: Item) -> int:
         return sum(meta_of(part).shape[0] for part in parts_of(item))
 
-    def rows(self, item: Item) -> int:
+    def rows(self, item: PackedItem) -> int:
         layout = self.spec.layouts[item.modality]
         if item.grid_thw is not None:
-            t, h, w = item.grid_thw[0].tolist()
-            return int(t * (h // layout.merge) * (w // layout.merge))
-        return self.patches(item) * layout.rows_per_tile
+            t, h, w = item.grid_thw
+            return t * (h // layout.merge) * (w // layout.merge)
+        return sum(item.parts) * layout.rows_per_tile
 
     # ------------------------------------------------------------------------------------------------- without a tower
 
@@ -169,7 +169,7 @@ class PackingEncoder:
         packed = Packed(patches, self.segments(described), described)
         with torch.no_grad():
             encoded = self.tower(packed)
-        return self.split(encoded, [self.rows(item) for item, _ in jobs])
+        return self.split(encoded, [self.rows(one) for one in described])
 
     def pack(self, parts: Sequence[Tensor]) -> Tensor:
         """All patches in one contiguous tensor, where the tower wants it; a copy only where they do not lie so."""
@@ -185,9 +185,9 @@ class PackingEncoder:
         return patches.as_strided(patches.shape, strides) if patches.numel() else patches
 
     def describe(self, item: Item, parts: Sequence[Tensor]) -> PackedItem:
-        grid = None if item.grid_thw is None else tuple(item.grid_thw[0].tolist())
-        extras = {name: extra.value for name, extra in item.extras.items() if extra.affects_rows}
-        return PackedItem(item.modality, grid, tuple(part.shape[0] for part in parts), extras)
+        grid = None if item.grid_thw is None else tuple(item.grid_thw.tolist()[0])
+        extras = {name: extra.value for name, extra in item.extras.items() if extra.affects_rows} if item.extras else {}
+        return PackedItem(item.modality, grid, tuple([part.shape[0] for part in parts]), extras)
 
     def segments(self, described: Sequence[PackedItem]) -> Tensor:
         lengths: list[int] = []

@@ -78,6 +78,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl"
     )
     parser.add_argument("--deviations", metavar="FILE", type=Path, help="known failures, each with a witness (TOML)")
+    parser.add_argument(
+        "--declare", metavar="FILE", type=Path, help="write what failed to this file of deviations, to be triaged"
+    )
     parser.add_argument("--images", metavar="DIR", type=Path, help="your own photos (default: fixtures/photos)")
     parser.add_argument("--quick", action="store_true", help="a first verdict in half a minute: fewer cases, no photos")
     parser.add_argument("--thorough", action="store_true", help="100,000 cases for each implementation")
@@ -117,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace, given: list[str], console: Console) -> int:
     from plumbline import deviations, report
+    from plumbline.declare import declare
     from plumbline.replay import replay
     from plumbline.resolve import resolve
     from plumbline.results import build_report, unjudged
@@ -154,6 +158,9 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     data = build_report(subjects, collector.outcomes, known, photos, profile, seed, started, command, options.report)
     report.write(data, options.report)
     print_scorecard(data, console)
+    if options.declare:
+        count = declare(data["implementations"][-1], options.report / "cases", options.declare)
+        console.print(f"{options.declare}: {count} deviations, of {subjects[-1].implementation.name}")
     for entry in data["implementations"]:
         if gaps := unjudged(entry, collector.outcomes):
             console.print(f"{entry['name']}: nothing judged {', '.join(gaps)}; {_GAP[profile == 'quick']}")

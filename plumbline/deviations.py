@@ -2,6 +2,7 @@
 
     [[deviation]]
     requirement = "ITEM-004"
+    kind = "unstated precondition"      # may be left out
     reason = "rows are dealt in the order of the prompt"
     link = "https://github.com/acme/engine/issues/12"
     witness = "interleaved.json"        # a saved case beside this file, or a test's node id
@@ -22,6 +23,10 @@ from plumbline.replay import broken_by
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, loads
 
+KINDS = ("wrong result", "weaker guarantee", "unstated precondition", "difference of interface")
+"""What a deviation is to a user: he gets something wrong; less than is promised here; something wrong only from an input
+that the engine's own code never makes; or nothing, because the engine does it elsewhere."""
+
 
 class DeviationError(Exception):
     """The file of deviations does not say what it must, or something in it is no longer true."""
@@ -36,6 +41,7 @@ class Deviation:
     link: str
     witness: str
     scenario: Scenario | None
+    kind: str = ""
 
 
 def read(path: Path) -> list[Deviation]:
@@ -52,8 +58,12 @@ def read(path: Path) -> list[Deviation]:
 
 def _entry(path: Path, number: int, entry: dict[str, str]) -> Deviation:
     fields = {"requirement", "reason", "link", "witness"}
-    if set(entry) != fields:
-        raise DeviationError(f"{path}, entry {number}: has {sorted(entry)}, needs exactly {sorted(fields)}")
+    if set(entry) - {"kind"} != fields:
+        raise DeviationError(
+            f"{path}, entry {number}: has {sorted(entry)}, needs exactly {sorted(fields)}, and may have kind"
+        )
+    if entry.get("kind", KINDS[0]) not in KINDS:
+        raise DeviationError(f"{path}, entry {number}: kind {entry['kind']!r} is none of {', '.join(KINDS)}")
     if entry["requirement"] not in requirements():
         raise DeviationError(f"{path}, entry {number}: conformance.md has no requirement {entry['requirement']}")
     scenario = None

@@ -304,11 +304,10 @@ def _result(index: int, name: str, outcome: Part) -> Html:
     if outcome["judged"]:
         parts.append(tag("p", f"judged {outcome['judged']:,} times"))
     if outcome["deviation"]:
-        reason, link = outcome["deviation"]["reason"], outcome["deviation"]["link"]
+        kind, reason, link = (outcome["deviation"][key] for key in ("kind", "reason", "link"))
+        said = f"declared ({kind}): {reason} " if kind else f"declared: {reason} "
         web = link and link.startswith(("https://", "http://"))
-        parts.append(
-            tag("p", f"declared: {reason} ", tag("a", link, href=link, rel="noreferrer") if web else link or "")
-        )
+        parts.append(tag("p", said, tag("a", link, href=link, rel="noreferrer") if web else link or ""))
     for failure in outcome["failures"]:
         parts.append(tag("p", failure["message"], class_="message"))
     if outcome["status"] == "failed":

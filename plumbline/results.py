@@ -189,7 +189,11 @@ def _failures(
                     "test": o.nodeid,
                 }
                 failures.setdefault(name, []).append(failure)
-    return {name: sorted(found, key=lambda f: len(json.dumps(f["scenario"])))[:3] for name, found in failures.items()}
+    return {name: sorted(found, key=_replayable_first)[:3] for name, found in failures.items()}
+
+
+def _replayable_first(failure: dict[str, Any]) -> tuple[bool, int]:
+    return failure["scenario"] is None, len(json.dumps(failure["scenario"]))
 
 
 def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -236,7 +240,9 @@ def _entry(
         "judged": judged.get(r.id, 0),
         "tests": sorted(set(tests)),
         "failures": failures,
-        "deviation": {"reason": deviation.reason, "link": deviation.link} if deviation else None,
+        "deviation": {"kind": deviation.kind, "reason": deviation.reason, "link": deviation.link}
+        if deviation
+        else None,
     }
 
 

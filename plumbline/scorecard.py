@@ -104,7 +104,8 @@ def _remarks(implementation: Part) -> Iterator[str]:
     for outcome in implementation["requirements"]:
         if outcome["status"] == "deviation":
             said = outcome["deviation"]
-            yield f"{name}: deviation {outcome['id']}: {said['reason']}" + (
+            kind = f" ({said['kind']})" if said["kind"] else ""
+            yield f"{name}: deviation {outcome['id']}{kind}: {said['reason']}" + (
                 f" ({said['link']})" if said["link"] else ""
             )
     below = [f"{n} {100 * work['reach'].get(n, 0):.3g} % < {100 * f:.3g} %" for n, f in work["floors"].items()

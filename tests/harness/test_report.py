@@ -72,7 +72,9 @@ def _outcome(name: str, status: str) -> dict[str, Any]:
         "judged": 1234 if status in ("held", "failed") else 0,
         "tests": ["tests/conformance/test_workloads.py::test_requirement"] if status != "not-run" else [],
         "failures": failures,
-        "deviation": {"reason": "copies by design", "link": "https://example.org/7"} if status == "deviation" else None,
+        "deviation": {"kind": "", "reason": "copies by design", "link": "https://example.org/7"}
+        if status == "deviation"
+        else None,
     }
 
 
