@@ -99,6 +99,14 @@ def vllm(session: nox.Session) -> None:
     hold(session, "vllm", [VLLM], fetch_vllm, ".")
 
 
+@nox.session(default=False)
+def side_by_side(session: nox.Session) -> None:
+    """Host time of optimized and of SGLang's newest release, interleaved in one process."""
+    install(session, "sglang")
+    folder = fetch_sglang(session, SGLANG[-1])
+    session.run("python", "-m", "benchmarks.sglang", *session.posargs, env={"PLUMBLINE_SGLANG": folder})
+
+
 def hold(
     session: nox.Session, engine: str, versions: list[str], fetch: Callable[[nox.Session, str], str], sources: str
 ) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plumbline.deviations import KINDS
+
 NEW = "not triaged"
 
 
@@ -30,6 +32,22 @@ def declare(entry: Mapping[str, Any], cases: Path, path: Path) -> int:
             written.append(known | {"witness": _witness(outcome["failures"], cases, path.parent)})
     path.write_text("\n".join(_toml(e) for e in written))
     return len(written)
+
+
+def table(path: Path) -> str:
+    """A file of deviations as Markdown, by kind: what a person reads."""
+    entries = _entries(path)
+    lines = ["| requirement | what is seen | upstream | witness |", "|---|---|---|---|"]
+    for kind in [*KINDS, NEW]:
+        mine = [e for e in entries if e.get("kind", NEW) == kind]
+        lines += [f"| **{kind}: {len(mine)}** | | | |"] if mine else []
+        for e in mine:
+            witness = (
+                f"[case]({e['witness']})" if "::" not in e["witness"] else e["witness"].split("::")[1].split("[")[0]
+            )
+            upstream = f"[#{e['link'].rsplit('/', 1)[1]}]({e['link']})" if e["link"] else ""
+            lines.append(f"| {e['requirement']} | {e['reason']} | {upstream} | {witness} |")
+    return "\n".join(lines) + "\n"
 
 
 def _entries(path: Path) -> list[dict[str, str]]:

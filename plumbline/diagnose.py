@@ -153,6 +153,16 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
     return list(dict.fromkeys(found))
 
 
+def explained_by(scenario: Scenario, implementation: Implementation, verdict: str, known: set[str]) -> bool:
+    """Whether a simplification that stands for a known requirement makes the verdict go away. Cheaper than all of them."""
+    for requirements, _, simplify in SIMPLIFICATIONS:
+        if known.intersection(requirements):
+            simpler = simplify(scenario)
+            if simpler != scenario and not _shows(simpler, implementation, verdict):
+                return True
+    return False
+
+
 def reasons_of(scenario: Scenario, implementation: Implementation, verdict: str) -> set[str]:
     """The requirements that ``diagnose`` names for a reason, or the plain one where it has no reason for any."""
     found = diagnose(scenario, implementation, verdict)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts, Violation, causes
-from plumbline.diagnose import circumstances, diagnose, reasons_of
+from plumbline.diagnose import circumstances, diagnose, explained_by, reasons_of
 from plumbline.engine import run
 from plumbline.interface import Capability, Implementation
 from plumbline.judge import judge
@@ -201,6 +201,8 @@ class _Exploring:
         for violation in causes(verdicts.violations):
             kind = violation.requirement
             if kind in (WRONG_ROWS, REFUSED) and self.known:
+                if explained_by(scenario, self.implementation, kind, self.known):
+                    continue
                 reasons = reasons_of(scenario, self.implementation, kind)
                 if reasons & self.known:
                     continue

@@ -79,11 +79,18 @@ def _message(report: pytest.TestReport) -> str:
 
 
 def run_suite(
-    arguments: Sequence[str], done: Callable[[Outcome, int, int], None] = lambda *_: None, quiet: bool = True
+    arguments: Sequence[str],
+    done: Callable[[Outcome, int, int], None] = lambda *_: None,
+    quiet: bool = True,
+    only: Sequence[str] = ("tests",),
 ) -> Collector:
-    """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them)."""
+    """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them).
+
+    only: node ids from the repository's root.
+    """
     collector = Collector(done)
-    fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests")]
+    fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    fixed += [str(ROOT / one) for one in only]
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout) as output:
         status = pytest.main([*fixed, *arguments], plugins=[collector])
     if not collector.outcomes and quiet and status != pytest.ExitCode.NO_TESTS_COLLECTED:
