@@ -21,6 +21,7 @@ from plumbline.interface import (
     Item,
     Merge,
     Packed,
+    PayloadMissing,
     PlumblineError,
     Prepare,
     Runtime,
@@ -101,6 +102,16 @@ class RecordingPort:
         if tensor.dim() > 1 and tensor.dtype in self._payloads:
             self.moved_bytes += tensor.numel() * tensor.element_size()
         return tensor
+
+    def pinned(self, nbytes: int) -> Tensor:
+        return torch.empty(nbytes, dtype=torch.uint8)
+
+    def write(self, word: Tensor, value: int) -> None:
+        word.fill_(value)
+
+    def wait(self, word: Tensor, value: int) -> None:
+        if int(word) < value:
+            raise PayloadMissing("the word was not written yet")
 
 
 class CountingIdentify:
