@@ -21,7 +21,7 @@ ACCEPT = ("MERGE-002",)
 class LooksUpAll(Merger):
     def text(self, token_ids: Tensor, mask: Any, embed_tokens: Callable[[Tensor], Tensor]) -> Tensor:
         super().text(token_ids, mask, embed_tokens)
-        return embed_tokens(token_ids.to(self.device))[~torch.from_numpy(mask)]
+        return embed_tokens(token_ids.to(self.port.device))[~torch.from_numpy(mask)]
 
 
 implementation = dataclasses.replace(

@@ -17,7 +17,7 @@ class OpensEarly(Embedder):
     def admit(self, prepared: Prepared) -> None:
         super().admit(prepared)
         for feature in self.features(prepared.items):
-            feature.open(self.device)
+            feature.open(self.empty.rows.device)
 
 
 implementation = dataclasses.replace(

@@ -27,8 +27,8 @@ class Adds(Merger):
         out: Tensor | None = None,
     ) -> Merged:
         merged = super().__call__(rows, token_ids, embed_tokens, out)
-        looked_up = embed_tokens(token_ids.clamp(0, self.spec.vocab_size - 1).to(self.device))
-        merged.embeds.add_(torch.where(merged.mask.to(self.device)[:, None], looked_up, 0))
+        looked_up = embed_tokens(token_ids.clamp(0, self.spec.vocab_size - 1).to(self.port.device))
+        merged.embeds.add_(torch.where(merged.mask.to(self.port.device)[:, None], looked_up, 0))
         return merged
 
 

@@ -6,6 +6,7 @@ from optimized.encode import PackingEncoder
 from optimized.identify import Identifier
 from optimized.merge import Merger
 from optimized.prepare import Preparer
+from optimized.transport import SharedMemoryTransport
 from plumbline.interface import Capability, Implementation
 
 implementation = Implementation(
@@ -24,15 +25,18 @@ implementation = Implementation(
             Capability.EPOCHS,
             Capability.BATCHING,
             Capability.CACHE,
+            Capability.DEVICE,
             Capability.PORT,
             Capability.DEDUPE,
             Capability.HOLDING,
             Capability.DIGEST_V1,
             Capability.MERGE_OUT,
+            Capability.TRANSPORT,
         }
     ),
     identify=Identifier,
     prepare=Preparer,
+    transport=SharedMemoryTransport,
     encoder=PackingEncoder,
     cache=LruCache,
     embed=Embedder,

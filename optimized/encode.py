@@ -9,6 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from optimized.staging import StagingRing
 from plumbline.interface import (
     Encoded,
     EncodingFailed,
@@ -47,6 +48,7 @@ class PackingEncoder:
         self.spec = tower.spec
         self.most_patches = runtime.budgets.patches_per_call
         self.tower = tower
+        self.staging = StagingRing(self.port) if self.port.device.type != "cpu" else None
 
     def encode(self, items: Sequence[Item]) -> list[Encoded | PlumblineError]:
         results: dict[int, Encoded | PlumblineError] = {}
@@ -109,7 +111,7 @@ class PackingEncoder:
 
     def precomputed(self, item: Item) -> Encoded:
         """The rows as sent, in storage of their own, because the payload's may be taken back."""
-        parts = [self.port.move(part) for part in self.opened(item)]
+        parts = self.moved(self.opened(item))
         width = self.spec.hidden_size
         rows, *side = (
             torch.cat([part[:, level * width : (level + 1) * width] for part in parts])
@@ -173,10 +175,25 @@ class PackingEncoder:
 
     def pack(self, parts: Sequence[Tensor]) -> Tensor:
         """All patches in one contiguous tensor, where the tower wants it; a copy only where they do not lie so."""
+        if self.spec.moves_input:
+            return self.joined(parts)
+        return self.joined(self.moved(parts)) if self.staging else self.port.move(self.joined(parts))
+
+    def moved(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """On the port's device. What lies on the host goes there in one copy."""
+        host = [part for part in parts if part.device.type == "cpu"]
+        if self.staging is None or not host:
+            return [self.port.move(part) for part in parts]
+        packed = self.staging.upload(host)
+        if len(host) == len(parts):
+            return [packed]
+        pieces = iter(torch.split(packed, [part.shape[0] for part in host]))
+        return [next(pieces) if part.device.type == "cpu" else self.port.move(part) for part in parts]
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
         if len({part.device for part in parts}) > 1:
             parts = [self.port.move(part) for part in parts]
-        packed = torch.cat(list(parts)) if len(parts) > 1 else self.contiguous(parts[0])
-        return packed if self.spec.moves_input else self.port.move(packed)
+        return torch.cat(list(parts)) if len(parts) > 1 else self.contiguous(parts[0])
 
     def contiguous(self, patches: Tensor) -> Tensor:
         """Contiguous with the strides of a fresh tensor, which a dimension of size 1 need not have otherwise."""

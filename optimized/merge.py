@@ -19,7 +19,7 @@ class Merger:
 
     def __init__(self, runtime: Runtime) -> None:
         self.spec = runtime.spec
-        self.device = runtime.port.device
+        self.port = runtime.port
 
     def __call__(
         self,
@@ -74,7 +74,7 @@ class Merger:
             return self.buffer(0)
         if ids.min() < 0 or ids.max() >= self.spec.vocab_size:
             raise BadTokens(f"text ids from {ids.min()} to {ids.max()}, outside [0, {self.spec.vocab_size})")
-        text = embed_tokens(torch.from_numpy(ids).to(self.device, non_blocking=True))
+        text = embed_tokens(self.port.move(torch.from_numpy(ids)))
         return text.detach().to(self.spec.dtype)
 
     def parts(self, placed: Sequence[Slice], text: Tensor, length: int) -> list[Tensor]:
@@ -95,7 +95,7 @@ class Merger:
         return torch.cat(parts) if out is None else torch.cat(parts, out=out)
 
     def buffer(self, length: int) -> Tensor:
-        return torch.empty((length, self.spec.hidden_size), dtype=self.spec.dtype, device=self.device)
+        return torch.empty((length, self.spec.hidden_size), dtype=self.spec.dtype, device=self.port.device)
 
     def side(self, placed: Sequence[Slice]) -> tuple[Tensor, ...]:
         empty = self.buffer(0)

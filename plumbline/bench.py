@@ -32,6 +32,12 @@ class Verdicts:
     violations: list[Violation] = field(default_factory=list)
     capability_missing: int = 0
 
+    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+        self.judged[requirement] += 1
+        if not holds:
+            self.violations.append(Violation(requirement, message))
+        return holds
+
 
 def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:
     """What a request asks of an implementation beyond the core."""
@@ -95,10 +101,7 @@ class Bench:
         self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
 
     def check(self, requirement: str, holds: bool, message: str = "") -> bool:
-        self.verdicts.judged[requirement] += 1
-        if not holds:
-            self.verdicts.violations.append(Violation(requirement, message))
-        return holds
+        return self.verdicts.check(requirement, holds, message)
 
     def claimed(self, *capabilities: Capability) -> bool:
         return all(c in self.claims for c in capabilities)

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plumbline.interface import Implementation
-from plumbline.replay import broken_by
+from plumbline.replay import AnyCase, broken_by, read_case
 from plumbline.requirements import requirements
-from plumbline.scenario import Scenario, loads
 
 KINDS = ("wrong result", "weaker guarantee", "unstated precondition", "difference of interface")
 """What a deviation is to a user: he gets something wrong; less than is promised here; something wrong only from an input
@@ -40,7 +39,7 @@ class Deviation:
     reason: str
     link: str
     witness: str
-    scenario: Scenario | None
+    scenario: AnyCase | None
     kind: str = ""
 
 
@@ -70,7 +69,7 @@ def _entry(path: Path, number: int, entry: dict[str, str]) -> Deviation:
     if "::" not in entry["witness"]:
         witness = path.parent / entry["witness"]
         try:
-            scenario = loads(json.dumps(json.loads(witness.read_text())["scenario"]))
+            scenario = read_case(json.loads(witness.read_text())["scenario"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeviationError(f"{path}, entry {number}: witness {witness} is not a saved case: {error}") from error
     return Deviation(**entry, scenario=scenario)

@@ -95,6 +95,7 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("LIFE-004",), "no second admission", _no_op("admit_twice")),
     (("LIFE-005",), "no call for unknown requests", _no_op("unknown")),
     (("LIFE-008",), "payloads present from the start", _set(lazy=False)),
+    (("POOL-001",), "payloads that come by no transport", _set(transport=False)),
     (("LIFE-009",), NO_FENCE, _item(fence=False)),
     (("ENC-006",), NO_FAULT, _without(lambda i: i.fault)),
     (("EPOCH-001",), NO_EPOCH, _retract_instead_of_epochs),

@@ -30,25 +30,28 @@ from plumbline.interface import (
 )
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
-from plumbline.rig import Rig, build_rig
+from plumbline.rig import Place, Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
+from plumbline.transport_path import Path
 
 
 class TokenEmbedding:
     """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range."""
 
-    def __init__(self, hidden: int, dtype: torch.dtype) -> None:
-        self.table = -(torch.arange(VOCABULARY) + 1).to(dtype)[:, None].expand(VOCABULARY, hidden).contiguous()
+    def __init__(self, rig: Rig, hidden: int) -> None:
+        table = -(torch.arange(VOCABULARY) + 1).to(rig.runtime.spec.dtype)[:, None].expand(VOCABULARY, hidden)
+        self.table = rig.port.move(table.contiguous())
+        self.place = rig.place
         self.bad_ids: list[int] = []
 
     def __call__(self, ids: Tensor) -> Tensor:
-        bad = ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
-        if bad:
-            self.bad_ids += bad
-            return self.table[ids.clamp(0, VOCABULARY - 1)]
-        return self.table[ids]
+        self.place.read(ids, self._look)
+        return self.table[ids.clamp(0, VOCABULARY - 1)]
+
+    def _look(self, ids: Tensor) -> None:
+        self.bad_ids += ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
 
 
 def budgets_of(scenario: Scenario) -> Budgets:
@@ -57,31 +60,37 @@ def budgets_of(scenario: Scenario) -> Budgets:
     return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
 
 
-def run(scenario: Scenario, implementation: Implementation) -> Trace:
+def run(scenario: Scenario, implementation: Implementation, place: Place | None = None) -> Trace:
     """Runs a scenario through a complete implementation. Raises nothing that the implementation did."""
     spec = exact_spec(scenario.tower)
     trace = Trace(scenario)
     try:
-        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario))
+        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario), place)
     except Exception as error:
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
     try:
-        _Run(scenario, rig, trace, implementation.capabilities).go()
+        run = _Run(scenario, rig, trace, implementation)
+        run.go()
+        run.finish()
+        run.close()
     except Hang as hang:
         trace.crashes.append(Crash("a call", "", hang))
     return trace
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, claims: frozenset[Capability]) -> None:
-        self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, claims
+    def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, implementation: Implementation) -> None:
+        self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, implementation.capabilities
+        by_transport = scenario.lazy and scenario.transport and Capability.TRANSPORT in self.claims
+        self.path = Path(implementation, rig.runtime) if by_transport else None
         self.tower = scenario.tower
         self.tree: list[tuple[list[int], int]] = []
         self.chunk_index = 0
-        self.lasting: list[tuple[StepRecord, Entry, Rows, Rows]] = []
-        self.embedding = TokenEmbedding(self.tower.hidden, rig.runtime.spec.dtype)
+        self.lasting: list[tuple[StepRecord, Entry, int, Rows]] = []
+        self.calls_seen = 0
+        self.embedding = TokenEmbedding(rig, self.tower.hidden)
 
     def go(self) -> None:
         self._prepare()
@@ -152,9 +161,29 @@ class _Run:
                 for copy in range(s.recipe.copies):
                     name = s.result.request_id + (f"#{copy}" if copy else "")
                     entry = Entry(name, s, dataclasses.replace(s.result, request_id=name))
-                    if self.scenario.lazy:
+                    fenced = any(item.fence for item in s.recipe.items)
+                    if self.path is not None and not fenced:
+                        self._send(self.path, entry)
+                    elif self.scenario.lazy:
                         self._make_lazy(entry)
                     self.trace.entries.append(entry)
+
+    def _send(self, path: Path, entry: Entry) -> None:
+        try:
+            entry.prepared, received, entry.ticket = path.deliver(entry.prepared)
+        except Exception as error:
+            self.trace.crashes.append(Crash("transport", entry.id, error))
+            return
+        entry.features.update(received)
+        self.trace.reach.add("by transport")
+
+    def close(self) -> None:
+        """After everything ended: what is still under a lease was not released. Who never came in is taken back."""
+        for e in self.trace.entries:
+            if e.ticket is not None and not e.came_in:
+                e.ticket.cancel()
+        if self.path is not None and (leased := self.path.finish()) and not self.trace.crashes and not self.trace.stuck:
+            self.trace.unreleased.append(f"{leased} bytes under leases")
 
     def _make_lazy(self, entry: Entry) -> None:
         items = []
@@ -201,6 +230,10 @@ class _Run:
         except Exception as error:
             got = error
         self.trace.api.append(Api(kind, expected, got))
+
+    def finish(self) -> None:
+        """Everything that was read has been looked at after this."""
+        self._guard("the device", "", self.rig.place.finish)
 
     def _guard(self, phase: str, request_id: str, call: Callable[[], None]) -> None:
         try:
@@ -276,7 +309,7 @@ class _Run:
             return False
         except Exception as error:
             self.trace.crashes.append(Crash("admit", e.id, error))
-        e.admitted = True
+        e.admitted = e.came_in = True
         return True
 
     def _prefix_hit(self, e: Entry) -> int:
@@ -335,18 +368,19 @@ class _Run:
     def _step(self, number: int, scheduled: list[Scheduled]) -> None:
         record = StepRecord(number, self.rig.tower.epoch, scheduled)
         self.trace.steps.append(record)
-        first_call, moved = len(self.rig.tower.calls), self.rig.port.moved_bytes
+        moved = self.rig.port.moved_bytes
         self._look_again()
         self._touch(scheduled)
         try:
             step = self.rig.embed.step([s.chunk for s in scheduled])
-            record.results = [copy_of(r) for r in step.results]
+            record.results = list(step.results)
+            self._keep_copies(record)
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
             record.settled = list(step.settle())
             self._watch(record, list(step.results))
         except Exception as error:
             self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
-        record.calls = self.rig.tower.calls[first_call:]
+        self.rig.place.read(record, self._calls)
         record.moved_bytes = self.rig.port.moved_bytes - moved
         record.cache_bytes = self.rig.cache.nbytes if self.rig.cache else 0
         for e in self.trace.entries:
@@ -356,12 +390,24 @@ class _Run:
         if not self.trace.crashes:
             self._advance(record)
 
+    def _keep_copies(self, record: StepRecord) -> None:
+        for k, result in enumerate(record.results):
+
+            def keep(seen: Rows | Failure, k: int = k) -> None:
+                record.results[k] = copy_of(seen)
+
+            self.rig.place.read(result, keep)
+
+    def _calls(self, record: StepRecord) -> None:
+        calls = self.rig.tower.calls
+        record.calls, self.calls_seen = calls[self.calls_seen :], len(calls)
+
     def _watch(self, record: StepRecord, live: list[Rows | Failure]) -> None:
         """Looks whether settling changed a result, and remembers results that must last until their next chunk."""
         self.lasting = [
-            (record, s.entry, copy, now)
-            for s, copy, now in zip(record.scheduled, record.results, live, strict=False)
-            if s.entry is not None and not s.fault and isinstance(now, Rows) and isinstance(copy, Rows)
+            (record, s.entry, k, now)
+            for k, (s, now) in enumerate(zip(record.scheduled, live, strict=False))
+            if s.entry is not None and not s.fault and isinstance(now, Rows)
         ]
         lost = {f.request_id for f in record.settled}
         self.lasting = [kept for kept in self.lasting if kept[1].id not in lost]
@@ -374,9 +420,13 @@ class _Run:
         self.lasting = []
 
     def _compare_lasting(self) -> None:
-        for record, e, copy, now in self.lasting:
-            if not same(copy, now):
-                record.changed.append(e.id)
+        for record, e, k, now in self.lasting:
+
+            def compare(seen: Rows, record: StepRecord = record, e: Entry = e, k: int = k) -> None:
+                if not same(record.results[k], seen):
+                    record.changed.append(e.id)
+
+            self.rig.place.read(now, compare)
 
     def _touch(self, scheduled: list[Scheduled]) -> None:
         for s in scheduled:
@@ -391,17 +441,25 @@ class _Run:
             return
         ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
         spec = self.rig.runtime.spec
-        buffer = torch.full((len(ids), spec.hidden_size), float("nan"), dtype=spec.dtype) if out else None
-        before = ids.clone(), [copy_of(r) for r in rows]
-        self.embedding.bad_ids.clear()
+        shape, device = (len(ids), spec.hidden_size), self.rig.port.device
+        buffer = torch.full(shape, float("nan"), dtype=spec.dtype, device=device) if out else None
+        before, read = ids.clone(), self.rig.place.read
+        given: list[Rows] = []
+        read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
+        read(None, lambda _: self.embedding.bad_ids.clear())
         merged = self.rig.merge(rows, ids, self.embedding, buffer)
-        if self.embedding.bad_ids:
-            record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
-        if not torch.equal(before[0], ids) or any(not same(a, b) for a, b in zip(before[1], rows, strict=True)):
-            record.merge_notes.append("MERGE-003 merging changed its input")
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
-        record.merged = Merged(merged.embeds.clone(), merged.mask.clone(), tuple(s.clone() for s in merged.side))
+
+        def judge(seen: tuple[list[Rows], Merged]) -> None:
+            if self.embedding.bad_ids:
+                record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
+            if not torch.equal(before, ids) or any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
+                record.merge_notes.append("MERGE-003 merging changed its input")
+            embeds, mask, side = seen[1].embeds, seen[1].mask, seen[1].side
+            record.merged = Merged(embeds.clone(), mask.clone(), tuple(s.clone() for s in side))
+
+        read((rows, merged), judge)
 
     def _advance(self, record: StepRecord) -> None:
         lost = {f.request_id: f for f in record.settled}

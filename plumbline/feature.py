@@ -39,7 +39,7 @@ class LocalFeature:
         if self.fence:
             self._poison()
         # No copy on the host: whoever reads the payload after its release must read poison.
-        return self._buffer if device.type == "cpu" else self._buffer.to(device)
+        return self._buffer if device.type == "cpu" else self._buffer.to(device, non_blocking=True)
 
     def release(self) -> None:
         if not self.released:

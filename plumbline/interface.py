@@ -15,6 +15,7 @@ vector of the language model's input embeddings. *Side rows*: the same rows for 
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
@@ -91,11 +92,12 @@ class Feature(Protocol):
     meta: TensorMeta
 
     def ready(self) -> bool:
-        """Host poll, never waits: schedule on this."""
+        """Host poll, never waits: schedule on this. False for a payload that is gone."""
         ...
 
     def open(self, device: torch.device) -> Tensor:
-        """The payload on ``device``, usable in order on the current stream. Idempotent. Raises PayloadMissing."""
+        """The payload on ``device``, usable in order on the current stream. Idempotent until released. May be a view of
+        what others read too: never written. Raises PayloadMissing for what is gone, fenced or released."""
         ...
 
     def release(self) -> None:
@@ -500,6 +502,10 @@ class Merge(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------------------- transport
+#
+# A worker publishes prepared requests to the ranks that will run them. Payloads wait in a place that the worker owns, under
+# a *lease*: it ends when every reader has released it, was declared lost, or gave no sign of life for ``lease_seconds``. A
+# lease that ended otherwise than by release is *fenced*: whoever still reads learns it from ``check``. Nobody waits.
 
 
 class Ticket(Protocol):
@@ -508,12 +514,16 @@ class Ticket(Protocol):
     message: bytes
 
     def cancel(self) -> None:
-        """Acknowledges for all readers. Idempotent, and refused for a slot that is already somebody else's."""
+        """Ends the lease for all readers: the message was not sent, or the request is gone. Idempotent; without effect
+        on a place that is already somebody else's."""
         ...
 
 
 class Slot(Protocol):
-    """Space in a pool that a processor writes payloads into. tensors: one per meta."""
+    """Space under a lease that a processor writes payloads into: one writable tensor for each meta, contiguous.
+
+    A request whose payloads are exactly these tensors is published where it lies, once. cancel: gives the space back.
+    """
 
     tensors: Sequence[Tensor]
 
@@ -521,20 +531,60 @@ class Slot(Protocol):
 
 
 class Publisher(Protocol):
-    def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> Slot | None: ...
+    """One worker's side. Used from one thread."""
+
+    @property
+    def leased(self) -> int:
+        """Payload bytes that are under a lease or reserved now."""
+        ...
+
+    def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> Slot | None:
+        """Space for the payloads of one request. None: there is none now, so produce them elsewhere."""
+        ...
 
     def publish(
         self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
-    ) -> Ticket: ...
+    ) -> Ticket:
+        """Puts payloads where ``readers`` find them. held: identities whose rows all of them hold; their payloads stay
+        away. What does not fit travels in the message. Raises typed errors, and a raise leaves no lease behind."""
+        ...
+
+    def collect(self) -> None:
+        """Takes back what every reader released, and fences what a silent reader keeps. reserve and publish do it too."""
+        ...
+
+    def lost(self, reader: int) -> None:
+        """That rank is dead: its part in every lease ends now."""
+        ...
+
+    def close(self) -> None:
+        """Ends all leases and removes everything global. Idempotent."""
+        ...
 
 
 class Subscriber(Protocol):
+    """One rank's side. Used from one thread."""
+
     def receive(self, message: bytes) -> Prepared:
-        """Moves no payload. Raises BadMessage or PayloadMissing."""
+        """Moves and opens no payload; those under a lease are ``Feature``. Raises BadMessage."""
+        ...
+
+    def beat(self) -> None:
+        """A sign of life to all workers; due well within each ``lease_seconds``. Costs a few words."""
+        ...
+
+    def lost(self, worker: int) -> None:
+        """That worker is dead: removes what it left behind. Its payloads may be refused from now on."""
+        ...
+
+    def close(self) -> None:
+        """Releases every payload that is still under a lease here. Idempotent."""
         ...
 
 
 class Transport(Protocol):
+    """Factories of both sides; each is called once for a worker or rank, in that one's process. Numbers count from 0."""
+
     def publisher(self, worker: int) -> Publisher: ...
 
     def subscriber(self, rank: int) -> Subscriber: ...
@@ -544,13 +594,46 @@ class Transport(Protocol):
 
 
 class DevicePort(Protocol):
-    """Where rows live. An implementation that claims PORT brings tensors there by no other way."""
+    """Where rows live. An implementation that claims PORT brings tensors there by no other way.
+
+    Streams and events are those of ``torch.get_device_module(device)``. A *word* is an int64 tensor of one element in host
+    memory, maybe shared with other processes; it is written whole, and after everything that was ordered before it.
+    """
 
     device: torch.device
 
     def move(self, tensor: Tensor) -> Tensor:
         """``tensor`` on ``device``, in order on the current stream; itself where it is there already."""
         ...
+
+    def pinned(self, nbytes: int) -> Tensor:
+        """uint8 [nbytes] of host memory that a non-blocking copy may read or write. Costly: keep it."""
+        ...
+
+    def write(self, word: Tensor, value: int) -> None:
+        """``value`` into ``word`` once the work that is queued on the current stream has finished. Never waits."""
+        ...
+
+    def wait(self, word: Tensor, value: int) -> None:
+        """The current stream goes on when ``word`` is at least ``value``, which another process may write. The host does
+        not wait; where there is no stream to wait, raises PayloadMissing unless the word is there already."""
+        ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What the workers and ranks of one engine share.
+
+    name: of this engine on this host; everything global bears it. pool_bytes: payload memory of all workers together.
+    lease_seconds: a rank that gave no sign of life for so long is taken for dead. clock: seconds, the same in all processes.
+    """
+
+    name: str = "plumbline"
+    workers: int = 1
+    ranks: int = 1
+    pool_bytes: int = 0
+    lease_seconds: float = 30.0
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -572,6 +655,7 @@ class Runtime:
     spec: TowerSpec
     port: DevicePort
     budgets: Budgets
+    domain: Domain = Domain()
 
 
 class Capability(enum.StrEnum):

@@ -33,6 +33,7 @@ WITHOUT_MUTANT = {
     "NUM-002": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
     "NUM-003": "about towers: tests/numerics change an activation, a base and a bias, and see the bound passed",
     "NUM-004": "about certificates: tests/numerics change each field and see the certificate refused",
+    "POOL-018": "about killed processes: tests/transport/test_processes.py starts an engine again after SIGKILL",
 }
 """MUSTs that no implementation's mutant can break; each has its own broken example where it says."""
 

@@ -26,6 +26,7 @@ FLOORS = {
     "caller key": 0.05,
     "extras": 0.05,
     "lazy payload": 0.10,
+    "by transport": 0.05,
     "fenced payload": 0.01,
     "malformed request": 0.10,
     "faulty item": 0.02,

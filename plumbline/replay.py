@@ -13,21 +13,41 @@ from plumbline.explore import check
 from plumbline.interface import Implementation
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, compact, loads
+from plumbline.transport_explore import check_case, check_fault_case
+from plumbline.transport_faults import FaultCase
+from plumbline.transport_faults import loads as loads_faults
+from plumbline.transport_scenario import TransportCase
+from plumbline.transport_scenario import loads as loads_transport
+
+AnyCase = Scenario | TransportCase | FaultCase
 
 
 class CaseError(Exception):
     """The file is not a saved case."""
 
 
-def save(path: Path, scenario: Scenario, requirement: str, message: str) -> None:
+def read_case(data: dict[str, object]) -> AnyCase:
+    """A case of any kind from its JSON data. Raises as the kinds' own ``loads`` do."""
+    text = json.dumps(data)
+    return loads_transport(text) if "acts" in data else loads_faults(text) if "stops" in data else loads(text)
+
+
+def save(path: Path, scenario: AnyCase, requirement: str, message: str) -> None:
     """A case file: what it is, which requirement it broke, and how that showed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     case = {"requirement": requirement, "message": message, "scenario": json.loads(scenario.dumps())}
     path.write_text(json.dumps(case, indent=1) + "\n")
 
 
-def broken_by(scenario: Scenario, implementation: Implementation) -> dict[str, str]:
+def broken_by(scenario: AnyCase, implementation: Implementation) -> dict[str, str]:
     """The requirements that a case breaks, each with a message."""
+    if isinstance(scenario, TransportCase | FaultCase):
+        verdicts, _ = (
+            check_case(scenario, implementation)
+            if isinstance(scenario, TransportCase)
+            else check_fault_case(scenario, implementation)
+        )
+        return {v.requirement: v.message for v in verdicts.violations}
     _, verdicts = check(scenario, implementation)
     found: dict[str, str] = {}
     for violation in causes(verdicts.violations):
@@ -43,7 +63,7 @@ def broken_by(scenario: Scenario, implementation: Implementation) -> dict[str, s
 def replay(path: Path, implementation: Implementation, console: Console) -> int:
     """Prints what the saved case does now. 0: nothing is broken; 1: something is."""
     try:
-        scenario = loads(json.dumps(json.loads(path.read_text())["scenario"]))
+        scenario = read_case(json.loads(path.read_text())["scenario"])
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise CaseError(f"{path} is not a saved case: {error!r}") from error
     console.print(f"[bold]{path}[/] through [bold]{implementation.name}[/]")

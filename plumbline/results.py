@@ -18,10 +18,10 @@ from plumbline import __version__
 from plumbline.deviations import Deviation
 from plumbline.profiles import PROFILES
 from plumbline.reach import FLOORS
-from plumbline.replay import save
+from plumbline.replay import read_case, save
 from plumbline.requirements import ROOT, Requirement, document_sha256, requirements
 from plumbline.resolve import Subject
-from plumbline.scenario import compact, loads
+from plumbline.scenario import compact
 from plumbline.strategies import DRAWN
 from plumbline.suite import Outcome
 
@@ -197,7 +197,7 @@ def _replayable_first(failure: dict[str, Any]) -> tuple[bool, int]:
 
 
 def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) -> dict[str, Any]:
-    scenario = loads(json.dumps(finding["scenario"]))
+    scenario = read_case(finding["scenario"])
     name = "".join(c if c.isalnum() else "-" for c in subject.implementation.name)
     mark = hashlib.sha256(scenario.dumps().encode()).hexdigest()[:6]
     path = folder / "cases" / f"{name}-{finding['requirement']}-{mark}.json"
@@ -270,7 +270,7 @@ def _sections(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _workloads(outcomes: Sequence[Outcome], subject: Subject, profile: str) -> dict[str, Any]:
     """Reach and its floors only where everything is drawn, and often enough to say something."""
     floors = FLOORS if PROFILES[profile].floors and subject.implementation.capabilities >= DRAWN else {}
-    runs: list[dict[str, Any]] = [o.exploration for o in outcomes if o.exploration]
+    runs: list[dict[str, Any]] = [o.exploration for o in outcomes if o.exploration and "of" not in o.exploration]
     cases = sum(r["cases"] for r in runs)
     seconds = sum(r["seconds"] for r in runs)
     reach: dict[str, int] = {}

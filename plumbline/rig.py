@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from plumbline.interface import (
     Budgets,
     Cache,
+    DevicePort,
     Embed,
     Encoded,
     Encoder,
@@ -21,6 +23,7 @@ from plumbline.interface import (
     Item,
     Merge,
     Packed,
+    PayloadMissing,
     PlumblineError,
     Prepare,
     Runtime,
@@ -29,6 +32,7 @@ from plumbline.interface import (
 )
 
 Fingerprint = tuple[object, ...]
+T = TypeVar("T")
 
 
 def content(data: bytes) -> bytes:
@@ -102,6 +106,43 @@ class RecordingPort:
             self.moved_bytes += tensor.numel() * tensor.element_size()
         return tensor
 
+    def pinned(self, nbytes: int) -> Tensor:
+        return torch.empty(nbytes, dtype=torch.uint8)
+
+    def write(self, word: Tensor, value: int) -> None:
+        word.fill_(value)
+
+    def wait(self, word: Tensor, value: int) -> None:
+        if int(word) < value:
+            raise PayloadMissing("the word was not written yet")
+
+
+class CountingPort(DevicePort, Protocol):
+    @property
+    def moved_bytes(self) -> int: ...
+
+
+class Place:
+    """Where a run happens: on the CPU, at once. Another place overrides what is different there."""
+
+    def port(self, spec: TowerSpec) -> CountingPort:
+        return RecordingPort(spec)
+
+    def tower(self, tower: RecordingTower) -> Tower:
+        """The tower as the implementation sees it."""
+        return tower
+
+    def embed(self, embed: Embed) -> Embed:
+        """The implementation's embed as the engine drives it."""
+        return embed
+
+    def read(self, value: T, then: Callable[[T], None]) -> None:
+        """``then(value)`` with tensors on the CPU, as the work that is queued by now leaves them. Calls keep their order."""
+        then(value)
+
+    def finish(self) -> None:
+        """After this every ``read`` has happened."""
+
 
 class CountingIdentify:
     """The implementation's identify, with a count of the items that it was given."""
@@ -120,8 +161,9 @@ class Rig:
     """Everything that one run drives."""
 
     runtime: Runtime
+    place: Place
     tower: RecordingTower
-    port: RecordingPort
+    port: CountingPort
     identify: CountingIdentify
     prepare: Prepare
     encoder: Encoder
@@ -130,24 +172,28 @@ class Rig:
     merge: Merge
 
 
-def build_rig(implementation: Implementation, tower: Tower, spec: TowerSpec, budgets: Budgets) -> Rig:
+def build_rig(
+    implementation: Implementation, tower: Tower, spec: TowerSpec, budgets: Budgets, place: Place | None = None
+) -> Rig:
     """All parts of a complete implementation. Whatever a factory raises passes through."""
-    port = RecordingPort(spec)
+    place = place or Place()
+    port = place.port(spec)
     runtime = Runtime(spec, port, budgets)
     recording = RecordingTower(tower)
     assert implementation.identify and implementation.prepare and implementation.encoder
     assert implementation.embed and implementation.merge
     identify = CountingIdentify(implementation.identify(runtime))
-    encoder = implementation.encoder(runtime, recording)
+    encoder = implementation.encoder(runtime, place.tower(recording))
     cache = implementation.cache(runtime) if implementation.cache else None
     return Rig(
         runtime=runtime,
+        place=place,
         tower=recording,
         port=port,
         identify=identify,
         prepare=implementation.prepare(runtime, identify),
         encoder=encoder,
         cache=cache,
-        embed=implementation.embed(runtime, encoder, cache),
+        embed=place.embed(implementation.embed(runtime, encoder, cache)),
         merge=implementation.merge(runtime),
     )

@@ -126,7 +126,8 @@ class Op:
 class Scenario:
     """chunks: sizes of successive chunks, cycled. running: requests prefilled together. ahead: how many more are admitted
     and wait. cache_rows: cache budget, in rows
-    with their side rows. eager_retract: the engine retracts all requests at a change of epoch by itself."""
+    with their side rows. transport: lazy payloads come by the implementation's own transport, except in requests with a
+    fence. eager_retract: the engine retracts all requests at a change of epoch by itself."""
 
     tower: TowerRecipe = TowerRecipe()
     requests: tuple[RequestRecipe, ...] = ()
@@ -137,6 +138,7 @@ class Scenario:
     patches_per_call: int = 64
     prefix_cache: bool = False
     lazy: bool = False
+    transport: bool = False
     prepare_together: bool = True
     eager_retract: bool = True
     ops: tuple[Op, ...] = ()
@@ -171,31 +173,32 @@ def compact(value: object) -> object:
 
 def loads(text: str) -> Scenario:
     """A scenario from its JSON. Unknown fields are an error, so that an old file does not silently mean something else."""
-    return typing.cast(Scenario, _decode(Scenario, json.loads(text)))
+    return typing.cast(Scenario, decode(Scenario, json.loads(text)))
 
 
-def _decode(kind: object, value: object) -> object:
+def decode(kind: object, value: object) -> object:
+    """A recipe from plain JSON data, by its type hints."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         assert isinstance(value, dict)
         unknown = set(value) - set(hints)
         if unknown:
             raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
-        return kind(**{name: _decode(hints[name], v) for name, v in value.items()})
+        return kind(**{name: decode(hints[name], v) for name, v in value.items()})
     origin = typing.get_origin(kind)
     if origin is tuple and isinstance(value, list):
         arguments = typing.get_args(kind)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_decode(arguments[0], v) for v in value)
-        return tuple(_decode(k, v) for k, v in zip(arguments, value, strict=True))
+            return tuple(decode(arguments[0], v) for v in value)
+        return tuple(decode(k, v) for k, v in zip(arguments, value, strict=True))
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
         for option in typing.get_args(kind):
             if dataclasses.is_dataclass(option) and isinstance(value, dict):
-                return _decode(option, value)
+                return decode(option, value)
             if typing.get_origin(option) is tuple and isinstance(value, list):
-                return _decode(option, value)
+                return decode(option, value)
     return value
 
 

@@ -42,6 +42,7 @@ DRAWN = frozenset(
         Cap.EXTRAS,
         Cap.LAZY,
         Cap.EPOCHS,
+        Cap.TRANSPORT,
     }
 )
 """Capabilities that decide what is drawn; the others only decide what is judged."""
@@ -118,6 +119,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         patches_per_call=draw(_pick([1000, 64, 16, 8, 4, 1])),
         prefix_cache=draw(_CHANCE[2]),
         lazy=lazy,
+        transport=lazy and Cap.TRANSPORT in claims and draw(_CHANCE[2]),
         prepare_together=draw(_CHANCE[2]),
         eager_retract=not draw(_CHANCE[3]),
         ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 0, 1, 1, 2, 4])))),

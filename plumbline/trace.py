@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from plumbline import closed_form
 from plumbline.build import listed
 from plumbline.feature import LocalFeature
-from plumbline.interface import CapabilityMissing, Chunk, Failure, Merged, Prepared, Request, Rows
+from plumbline.interface import CapabilityMissing, Chunk, Failure, Merged, Prepared, Request, Rows, Ticket
 from plumbline.rig import Call
 from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario, TowerRecipe
+from plumbline.transport_path import WatchedFeature
 
 
 class Hang(BaseException):
@@ -50,10 +51,13 @@ class Entry:
     id: str
     submission: Submission
     prepared: Prepared
-    features: dict[int, tuple[LocalFeature, ...]] = field(default_factory=dict)
+    features: dict[int, tuple[LocalFeature | WatchedFeature, ...]] = field(default_factory=dict)
     position: int = 0
     state: str = "waiting"
     admitted: bool = False
+    came_in: bool = False
+    """Was admitted at some time."""
+    ticket: Ticket | None = None
     refused: CapabilityMissing | None = None
     served_epoch: int | None = None
     touched: set[int] = field(default_factory=set)

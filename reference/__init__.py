@@ -9,25 +9,21 @@ from reference.encode import OneByOne
 from reference.identify import identify
 from reference.merge import merge
 from reference.prepare import prepare
+from reference.transport import Inline
 
 implementation = Implementation(
     name="reference",
     version="0.1.0",
     capabilities=frozenset(
         {
-            *(
-                Capability.VIDEO,
-                Capability.TILES,
-                Capability.SEVERAL_SPANS,
-                Capability.PRECOMPUTED,
-                Capability.CALLER_KEYS,
-            ),
-            *(Capability.SIDE_ROWS, Capability.EXTRAS, Capability.LAZY, Capability.EPOCHS, Capability.PORT),
-            *(Capability.DIGEST_V1, Capability.MERGE_OUT, Capability.TOWERS),
+            *(Capability.VIDEO, Capability.TILES, Capability.SEVERAL_SPANS, Capability.PRECOMPUTED),
+            *(Capability.CALLER_KEYS, Capability.SIDE_ROWS, Capability.EXTRAS, Capability.LAZY, Capability.EPOCHS),
+            *(Capability.PORT, Capability.DIGEST_V1, Capability.MERGE_OUT, Capability.TRANSPORT, Capability.TOWERS),
         }
     ),
     identify=lambda runtime: identify,
     prepare=lambda runtime, identify: lambda requests: prepare(requests, runtime, identify),
+    transport=lambda runtime: Inline(),
     encoder=lambda runtime, tower: OneByOne(tower, runtime.port),
     embed=lambda runtime, encoder, cache: Embed(runtime, encoder),
     merge=lambda runtime: (

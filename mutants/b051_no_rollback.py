@@ -1,0 +1,38 @@
+"""B051, SGLang #37005: when publishing fails after the payloads found their place, the place is not given back."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import optimized
+from optimized.transport import SharedMemoryTransport
+from optimized.transport.pool import Lease, Pool
+from optimized.transport.publisher import PoolPublisher
+from plumbline.interface import Runtime
+
+BUG = "B051"
+PARENT = "optimized"
+ACCEPT = ("POOL-004",)
+
+
+class Places(Pool):
+    def end(self, lease: Lease) -> None:
+        if sys.exc_info()[0] is None:
+            super().end(lease)
+
+
+class Mutant(PoolPublisher):
+    def __init__(self, runtime: Runtime, worker: int) -> None:
+        super().__init__(runtime, worker)
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = Places(runtime.domain, worker)
+
+
+class Transport(SharedMemoryTransport):
+    def publisher(self, worker: int) -> PoolPublisher:
+        return Mutant(self.runtime, worker)
+
+
+implementation = dataclasses.replace(optimized.implementation, name="mutant b051_no_rollback", transport=Transport)

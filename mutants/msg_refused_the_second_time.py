@@ -1,0 +1,37 @@
+"""Ours: a message that an engine sends again is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optimized
+from optimized.transport import SharedMemoryTransport
+from optimized.transport.subscriber import PoolSubscriber
+from plumbline.interface import BadMessage, Prepared, Runtime
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("MSG-009", "MSG-005")
+
+
+class Mutant(PoolSubscriber):
+    def __init__(self, runtime: Runtime, rank: int) -> None:
+        super().__init__(runtime, rank)
+        self._seen: set[bytes] = set()
+
+    def receive(self, message: bytes) -> Prepared:
+        if message in self._seen:
+            raise BadMessage("received before")
+        prepared = super().receive(message)
+        self._seen.add(message)
+        return prepared
+
+
+class Transport(SharedMemoryTransport):
+    def subscriber(self, rank: int) -> PoolSubscriber:
+        return Mutant(self.runtime, rank)
+
+
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant msg_refused_the_second_time", transport=Transport
+)

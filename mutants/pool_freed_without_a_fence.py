@@ -1,0 +1,40 @@
+"""Ours: a place is free for others before those who still read it could learn so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optimized
+from optimized.transport import SharedMemoryTransport
+from optimized.transport.pool import Lease, Pool
+from optimized.transport.publisher import PoolPublisher
+from plumbline.interface import Runtime
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("POOL-015", "POOL-001")
+
+
+class Places(Pool):
+    def end(self, lease: Lease) -> None:
+        generation = int(self.segment.generations[lease.slot])
+        super().end(lease)
+        self.segment.generations[lease.slot] = generation
+
+
+class Mutant(PoolPublisher):
+    def __init__(self, runtime: Runtime, worker: int) -> None:
+        super().__init__(runtime, worker)
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = Places(runtime.domain, worker)
+
+
+class Transport(SharedMemoryTransport):
+    def publisher(self, worker: int) -> PoolPublisher:
+        return Mutant(self.runtime, worker)
+
+
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant pool_freed_without_a_fence", transport=Transport
+)

@@ -1,0 +1,27 @@
+"""Ours: a full pool warns for every request."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optimized
+from optimized.transport import SharedMemoryTransport
+from optimized.transport.publisher import PoolPublisher
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("POOL-013",)
+
+
+class Mutant(PoolPublisher):
+    def _warn(self, what: str) -> None:
+        self._warned = False
+        super()._warn(what)
+
+
+class Transport(SharedMemoryTransport):
+    def publisher(self, worker: int) -> PoolPublisher:
+        return Mutant(self.runtime, worker)
+
+
+implementation = dataclasses.replace(optimized.implementation, name="mutant pool_warns_each_time", transport=Transport)

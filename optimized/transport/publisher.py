@@ -1,0 +1,196 @@
+"""A worker's side of transport: puts payloads into its pool, and says in a message where they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from optimized.identify import unusable
+from optimized.transport import messages
+from optimized.transport.pool import Lease, Pool
+from optimized.transport.words import sweep
+from plumbline.interface import BadPayload, Identity, PlumblineError, Prepared, Runtime, TensorMeta
+
+log = logging.getLogger(__name__)
+
+
+class PoolTicket:
+    """A message, and the lease of its payloads; None where none is in the pool."""
+
+    def __init__(self, message: bytes, pool: Pool | None, lease: Lease | None) -> None:
+        self.message = message
+        self._pool, self._lease = pool, lease
+
+    def cancel(self) -> None:
+        if self._pool is not None and self._lease is not None:
+            self._pool.end(self._lease)
+
+
+class PoolSlot:
+    """A reserved place; none where there is nothing to put. Its tensors are nobody's after ``cancel``, and the readers'
+    once they were published."""
+
+    def __init__(self, tensors: Sequence[Tensor], pool: Pool, lease: Lease | None) -> None:
+        self.tensors = tensors
+        self._pool, self._lease = pool, lease
+
+    def cancel(self) -> None:
+        if self._lease is not None and not self._lease.granted:
+            self._pool.end(self._lease)
+
+
+class PoolPublisher:
+    """Publishes into one segment or, where that has no room, into the messages. leased: payload bytes in use.
+
+    Payloads that all lie in one reserved slot, each contiguous, are published where they are: the slot's tensors, or views
+    such as the images of a bundle. What lies in a slot that is no longer reserved is refused with BadPayload. If publishing
+    raises, everything is as before: the slot is still reserved.
+    """
+
+    def __init__(self, runtime: Runtime, worker: int) -> None:
+        self.port = runtime.port
+        self.ranks = runtime.domain.ranks
+        self.worker = worker
+        self._warned = False
+        self._pool: Pool | None = None
+        sweep(runtime.domain.name, worker)
+        try:
+            self._pool = Pool(runtime.domain, worker)
+        except OSError as error:
+            self._warn(f"no pool ({error})")
+
+    @property
+    def leased(self) -> int:
+        return self._pool.leased if self._pool else 0
+
+    def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> PoolSlot | None:
+        """Tensors of the shapes and dtypes of ``metas``. ``publish`` names the readers that count."""
+        self._check(readers)
+        self.collect()
+        sizes = [torch.Size(meta.shape).numel() * meta.dtype.itemsize for meta in metas]
+        if self._pool is None:
+            return None
+        if not any(sizes):
+            return PoolSlot([torch.empty(meta.shape, dtype=meta.dtype) for meta in metas], self._pool, None)
+        lease = self._pool.reserve(sizes)
+        if lease is None:
+            return None
+        tensors = [
+            self._pool.segment.tensor(start, tuple(meta.shape), meta.dtype)
+            for start, meta in zip(lease.starts, metas, strict=True)
+        ]
+        return PoolSlot(tensors, self._pool, lease)
+
+    def publish(
+        self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
+    ) -> PoolTicket:
+        self._check(readers)
+        self.collect()
+        every, travelling = self._payloads(prepared, held)
+        pool, slot, lease = self._pool, self._slot_of(every, f"request {prepared.request_id}"), None
+        places: dict[int, int] = {}
+        if pool is not None and slot is not None:
+            lease = slot
+            places = {id(part): pool.segment.offset(part) for part in travelling}
+        elif travelling and (lease := self._room(travelling)) is not None:
+            places = dict(zip(map(id, travelling), lease.starts, strict=True))
+        try:
+            wire = None
+            if pool is not None and lease is not None:
+                if slot is None:
+                    self._fill(pool, travelling, lease.starts)
+                pool.grant(lease, readers)
+                self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
+                wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
+            message = messages.encode(prepared, wire if travelling else None, places, held)
+        except BaseException:
+            if pool is not None and slot is not None:
+                pool.withdraw(slot)
+            elif pool is not None and lease is not None:
+                pool.end(lease)
+            raise
+        ticket = PoolTicket(message, pool, lease)
+        if not travelling:  # all of a slot's payloads are held by the readers
+            ticket.cancel()
+        return ticket
+
+    def collect(self) -> None:
+        if self._pool is not None:
+            self._pool.collect()
+
+    def lost(self, reader: int) -> None:
+        self._check({reader})
+        if self._pool is not None:
+            self._pool.lost(reader)
+
+    def close(self) -> None:
+        """Publishing goes on afterwards, in messages."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    # ------------------------------------------------------------------------------------------------------- payloads
+
+    def _payloads(self, prepared: Prepared, held: frozenset[Identity]) -> tuple[list[Tensor], list[Tensor]]:
+        """The request's distinct tensors that have any bytes, and those of them that travel. Raises BadPayload."""
+        every: dict[int, Tensor] = {}
+        travelling: dict[int, Tensor] = {}
+        for index, (item, identity) in enumerate(zip(prepared.items, prepared.identities, strict=False)):
+            for part in messages.payload_tensors(item):
+                if reason := unusable(part):
+                    where = f"request {prepared.request_id}, item {index}"
+                    raise BadPayload(reason, where=where, hint="publish plain tensors")
+                if part.numel():
+                    every[id(part)] = part
+                    if identity not in held:
+                        travelling[id(part)] = part
+        return list(every.values()), list(travelling.values())
+
+    def _slot_of(self, parts: Sequence[Tensor], where: str) -> Lease | None:
+        """The reserved slot that all ``parts`` can be published in. Raises BadPayload."""
+        pool, slots = self._pool, set[Lease | None]()
+        for part in parts:
+            start = pool.segment.offset(part) if pool is not None else -1
+            if pool is None or start < 0:
+                slots.add(None)
+                continue
+            slot = pool.reserved(start)
+            if slot is None:
+                what = "a payload lies in a slot that was published or cancelled"
+                raise BadPayload(what, where=where, hint="reserve another")
+            plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
+            slots.add(slot if plain and start + part.nbytes <= slot.stop else None)
+        return slots.pop() if len(slots) == 1 else None
+
+    def _room(self, parts: Sequence[Tensor]) -> Lease | None:
+        sizes = [part.nbytes for part in parts]
+        pool = self._pool
+        lease = pool.reserve(sizes) if pool is not None else None
+        if lease is None and pool is not None:
+            space = pool.space
+            free = f"{space.free} of {pool.segment.size} are free, {space.largest} of them in one piece"
+            self._warn(f"a request needs {sum(sizes)} bytes, and {free}")
+        return lease
+
+    def _fill(self, pool: Pool, parts: Sequence[Tensor], starts: Iterable[int]) -> None:
+        """One copy of each, from any strides and device."""
+        for part, start in zip(parts, starts, strict=True):
+            # Copying bools as bools would make 1 of every other true byte.
+            source = part.view(torch.uint8) if part.dtype is torch.bool else part
+            pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source)
+
+    # --------------------------------------------------------------------------------------------------------- checks
+
+    def _check(self, readers: Iterable[int]) -> None:
+        strangers = sorted(set(readers) - set(range(self.ranks)))
+        if strangers:
+            raise PlumblineError(f"readers {strangers}, where there are {self.ranks} ranks", hint="see Domain.ranks")
+
+    def _warn(self, what: str) -> None:
+        """The first time that payloads have to travel in messages; later ones would hide everything else."""
+        if not self._warned:
+            self._warned = True
+            log.warning("worker %d: %s; such payloads travel in their messages", self.worker, what)

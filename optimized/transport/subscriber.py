@@ -1,0 +1,195 @@
+"""A rank's side of transport: what messages speak of, as features that read the workers' segments in place."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor
+
+from optimized.transport import messages
+from optimized.transport.words import FOLDER, Segment, file_name, nanoseconds, segments_of
+from plumbline.interface import (
+    BadMessage,
+    LeaseLost,
+    PayloadMissing,
+    Prepared,
+    Runtime,
+    TensorMeta,
+)
+
+CPU = torch.device("cpu")
+
+
+class Hold:
+    """What one received message holds of a lease: acknowledged once, when the last of its features is released.
+
+    A rank that receives a message twice has one part in the lease all the same, and the first release ends it.
+
+    segment: None once it has ended, or where there is no such segment. features: how many are unreleased.
+    """
+
+    def __init__(self, subscriber: PoolSubscriber, lease: messages.WireLease, segment: Segment | None) -> None:
+        self.segment = segment
+        self.worker, self.slot, self.generation = lease.worker, lease.slot, lease.generation
+        self.features = 0
+        self._subscriber = subscriber
+        self._fenced = segment is None
+
+    @property
+    def fenced(self) -> bool:
+        """Whether the lease ended before this rank's part in it."""
+        if self.segment is None:
+            return self._fenced
+        return int(self.segment.generations[self.slot]) != self.generation
+
+    @property
+    def ready(self) -> bool:
+        segment = self.segment
+        return segment is not None and int(segment.ready[self.slot]) >= self.generation and not self.fenced
+
+    def place(self) -> Segment:
+        """Where to read, in order on the current stream. Raises PayloadMissing."""
+        segment = self.segment
+        if segment is None or self.fenced:
+            raise PayloadMissing("the payload was released here, or its place was taken back")
+        self._subscriber.port.wait(segment.ready_word(self.slot), self.generation)
+        return segment
+
+    def move(self, tensor: Tensor) -> Tensor:
+        return self._subscriber.port.move(tensor)
+
+    def end(self) -> None:
+        """Acknowledges after the work queued on the current stream. Idempotent."""
+        self._fenced, segment, self.segment = self.fenced, self.segment, None
+        self._subscriber.holds.discard(self)
+        # In a place that is another lease's by now, this would overwrite what that one was told.
+        if segment is not None and not self._fenced:
+            word = segment.acknowledgement(self.slot, self._subscriber.rank)
+            self._subscriber.port.write(word, self.generation)
+
+    def refuse(self) -> None:
+        """Nobody guards the payload any more. Nobody waits for an acknowledgement either."""
+        self._fenced, self.segment = True, None
+        self._subscriber.holds.discard(self)
+
+
+class PoolFeature:
+    """A payload in a worker's segment: for the CPU a view of it, for another device one move, kept until release."""
+
+    def __init__(self, hold: Hold, start: int, meta: TensorMeta) -> None:
+        self.meta = meta
+        self._hold, self._start = hold, start
+        self._released = False
+        self._opened: dict[bool, Tensor] = {}
+        """By whether it is for the CPU."""
+
+    def ready(self) -> bool:
+        return not self._released and self._hold.ready
+
+    def open(self, device: torch.device) -> Tensor:
+        if self._released:
+            raise PayloadMissing("the payload was released", hint="open it before release")
+        segment = self._hold.place()
+        borrow = device.type == "cpu"
+        if borrow not in self._opened:
+            view = segment.tensor(self._start, self.meta.shape, self.meta.dtype)
+            self._opened[borrow] = view if borrow else self._hold.move(view)
+        return self._opened[borrow]
+
+    def release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        self._opened.clear()
+        self._hold.features -= 1
+        if not self._hold.features:
+            self._hold.end()
+
+    def check(self) -> None:
+        if self._hold.fenced:
+            raise LeaseLost("the payload's place was taken back before this rank had released it")
+
+
+class PoolSubscriber:
+    """Reads the segments of all workers of the domain, each mapped once. holds: of received messages, not ended."""
+
+    def __init__(self, runtime: Runtime, rank: int) -> None:
+        self.domain = runtime.domain
+        self.port = runtime.port
+        self.rank = rank
+        self.holds: set[Hold] = set()
+        self._segments: dict[tuple[int, int], Segment] = {}
+        self.beat()  # maps what there is, so that it can be read even if its worker dies and another rank removes the name
+
+    def receive(self, message: bytes) -> Prepared:
+        wire = messages.decode(message)
+        lease = wire.lease
+        if lease is None:
+            return messages.prepared_of(wire, None)
+        if lease.worker >= self.domain.workers:
+            raise BadMessage(f"worker {lease.worker}, where there are {self.domain.workers}")
+        segment = self._segment(lease.worker, lease.stamp)
+        if segment is not None and lease.slot >= segment.slots:
+            raise BadMessage(f"slot {lease.slot}, where there are {segment.slots}")
+        hold = Hold(self, lease, segment)
+        features: dict[messages.WirePart, PoolFeature] = {}
+
+        def feature(part: messages.WirePart) -> PoolFeature:
+            if part not in features:
+                features[part] = PoolFeature(hold, *placed(part, segment))
+            return features[part]
+
+        prepared = messages.prepared_of(wire, feature)
+        if not features:
+            raise BadMessage("a lease of nothing")
+        hold.features = len(features)
+        self.holds.add(hold)
+        return prepared
+
+    def beat(self) -> None:
+        known = segments_of(self.domain.name)
+        for key in [key for key in self._segments if key not in known]:
+            del self._segments[key]
+        for worker, stamp in known:
+            self._segment(worker, stamp)
+        now = nanoseconds(self.domain.clock)
+        for segment in self._segments.values():
+            segment.heard[self.rank] = now
+
+    def lost(self, worker: int) -> None:
+        """Payloads of its messages that are still on their way are refused too. Start no successor before all ranks know."""
+        for (owner, _), path in segments_of(self.domain.name).items():
+            if owner == worker:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for hold in [hold for hold in self.holds if hold.worker == worker]:
+            hold.refuse()
+        for key in [key for key in self._segments if key[0] == worker]:
+            del self._segments[key]
+
+    def close(self) -> None:
+        for hold in list(self.holds):
+            hold.end()
+        self._segments.clear()
+
+    def _segment(self, worker: int, stamp: int) -> Segment | None:
+        """That worker's segment, mapped; None where it is gone."""
+        key = (worker, stamp)
+        if key not in self._segments:
+            path = FOLDER / file_name(self.domain.name, worker, stamp)
+            segment = Segment.attach(path, stamp, self.domain.ranks)
+            if segment is None:
+                return None
+            self._segments[key] = segment
+        return self._segments[key]
+
+
+def placed(part: messages.WirePart, segment: Segment | None) -> tuple[int, TensorMeta]:
+    """Where a payload begins, and what it is. Raises BadMessage: it cannot lie there."""
+    nbytes, dtype = messages.nbytes_of(part), messages.dtype_of(part)
+    assert isinstance(part.at, int)
+    inside = segment is None or segment.payload_start <= part.at <= segment.size - nbytes
+    if not inside or part.at % dtype.itemsize:
+        raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
+    return part.at, TensorMeta(part.shape, dtype, nbytes, CPU)

@@ -1,0 +1,165 @@
+"""One worker's shared memory: a file, the control words at its front, and the payload space behind them.
+
+All words are int64. In order: version, stamp, slots, ranks; one heartbeat for each rank; for each slot its generation, its
+ready word, and one acknowledgement for each rank. The worker writes generations, a stream of the worker ready words, rank r
+the heartbeats and acknowledgements of r; nobody else writes them. A generation of 0 means that the slot is nobody's.
+
+A fence is a store of the generation, then stores of other payloads; its check is loads of the payload, then a load of
+the generation. That order is kept by x86-64; a weaker machine needs barriers here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import mmap
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FOLDER = Path("/dev/shm")
+VERSION = int.from_bytes(b"PLMBSHM\x01", "big")
+HEADER = 4
+ALIGNMENT = 256
+
+
+def aligned(nbytes: int) -> int:
+    """``nbytes`` rounded up to the alignment of payloads."""
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def nanoseconds(clock: Callable[[], float]) -> int:
+    """The time as a word can hold it."""
+    return round(clock() * 1e9)
+
+
+def file_name(domain: str, worker: int, stamp: int) -> str:
+    return f"{domain}-{worker}-{stamp:016x}"
+
+
+def segments_of(domain: str) -> dict[tuple[int, int], Path]:
+    """What exists now of this domain, by worker and stamp. Another domain's name may begin with this one's."""
+    pattern = re.compile(re.escape(domain) + "-([0-9]{1,9})-([0-9a-f]{16})")
+    with contextlib.suppress(OSError):
+        found = ((pattern.fullmatch(name), FOLDER / name) for name in os.listdir(FOLDER))
+        return {(int(match[1]), int(match[2], 16)): path for match, path in found if match}
+    return {}
+
+
+def sweep(domain: str, worker: int) -> None:
+    """Removes what predecessors of this worker left behind: segments whose owner's lock is gone with its process."""
+    for (owner, _), path in segments_of(domain).items():
+        if owner == worker:
+            with contextlib.suppress(OSError):
+                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+class Segment:
+    """A mapping of one segment; it lasts as long as any tensor into it.
+
+    bytes: uint8 [size]. heard: int64 [ranks]. generations, ready: int64 [slots]. acknowledged: int64 [slots, ranks].
+    These four are numpy views. payload_start: first byte that is no control word.
+    """
+
+    def __init__(self, path: Path, stamp: int, mapping: mmap.mmap, slots: int, ranks: int) -> None:
+        self.path, self.stamp, self.slots, self.ranks = path, stamp, slots, ranks
+        self.size = len(mapping)
+        self.bytes = torch.frombuffer(mapping, dtype=torch.uint8)
+        self.words = self.bytes[: 8 * count(slots, ranks)].view(torch.int64)
+        self.payload_start = payload_start(slots, ranks)
+        self._table = self.words[HEADER + ranks :].view(slots, 2 + ranks)
+        table = self._table.numpy()
+        self.heard = self.words[HEADER : HEADER + ranks].numpy()
+        self.generations, self.ready, self.acknowledged = table[:, 0], table[:, 1], table[:, 2:]
+
+    @classmethod
+    def create(cls, domain: str, worker: int, size: int, slots: int, ranks: int) -> Segment:
+        """A new one, all words 0 but the header's. Raises OSError: there is no shared memory, or not so much."""
+        stamp = secrets.randbits(62)
+        path = FOLDER / file_name(domain, worker, stamp)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            # The lock is the mapping's too, which has a descriptor of its own: it ends with this process.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Pages that only turn out to be missing when they are touched end the process with SIGBUS.
+            os.posix_fallocate(descriptor, 0, size)
+            # Page faults cost more than the copies that would cause them, so they are taken here.
+            mapping = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        except BaseException:
+            path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        segment = cls(path, stamp, mapping, slots, ranks)
+        for index, value in ((1, stamp), (2, slots), (3, ranks), (0, VERSION)):  # the version last: now it can be read
+            segment.words[index] = value
+        atexit.register(unlink_in, os.getpid(), path)
+        return segment
+
+    @classmethod
+    def attach(cls, path: Path, stamp: int, ranks: int) -> Segment | None:
+        """An existing one; None where there is none that this side can use."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size < 8 * HEADER:
+                return None
+            mapping = mmap.mmap(descriptor, status.st_size)
+        except (OSError, ValueError):
+            return None
+        finally:
+            os.close(descriptor)
+        version, found, slots, their_ranks = memoryview(mapping)[: 8 * HEADER].cast("q")
+        if (version, found, their_ranks) != (VERSION, stamp, ranks) or not 0 < slots <= len(mapping):
+            return None
+        return cls(path, stamp, mapping, slots, ranks) if payload_start(slots, ranks) <= len(mapping) else None
+
+    def tensor(self, start: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """The bytes from ``start`` on as a contiguous tensor."""
+        nbytes = torch.Size(shape).numel() * dtype.itemsize
+        return self.bytes[start : start + nbytes].view(dtype).view(shape)
+
+    def offset(self, tensor: Tensor) -> int:
+        """Where the tensor begins in this mapping; -1 for one that lies elsewhere."""
+        start = tensor.data_ptr() - self.bytes.data_ptr() if tensor.device.type == "cpu" else -1
+        return start if self.payload_start <= start < self.size else -1
+
+    def ready_word(self, slot: int) -> Tensor:
+        return self._table[slot, 1:2]
+
+    def acknowledgement(self, slot: int, rank: int) -> Tensor:
+        return self._table[slot, 2 + rank : 3 + rank]
+
+    def unlink(self) -> None:
+        """Removes the name; mappings go on. Idempotent."""
+        self.path.unlink(missing_ok=True)
+
+
+def unlink_in(process: int, path: Path) -> None:
+    """For a worker that ends without closing; a fork of it inherits this, and owns nothing."""
+    if os.getpid() == process:
+        path.unlink(missing_ok=True)
+
+
+def count(slots: int, ranks: int) -> int:
+    """Control words of a segment."""
+    return HEADER + ranks + slots * (2 + ranks)
+
+
+def payload_start(slots: int, ranks: int) -> int:
+    return aligned(8 * count(slots, ranks))

@@ -1,0 +1,160 @@
+"""The device "sim": tensors whose values lie on the CPU and whose operations are queued on streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from plumbline.sim.ledger import Ledger
+from plumbline.sim.memory import POISON, Access, Handle, Memory, Pinned, place
+from plumbline.sim.schedule import LATEST, Op, Scheduler
+from plumbline.sim.streams import _MACHINES, DeviceModule, Place, Stream, machine
+
+_setup_privateuseone_for_python_backend("sim", backend_module=DeviceModule())
+
+
+class SimTensor(Tensor):
+    """raw: the values, on the CPU, as far as they have been computed. Only queued work may look at them."""
+
+    raw: Tensor
+    handle: Handle
+
+    @staticmethod
+    def __new__(cls, raw: Tensor, handle: Handle, index: int) -> SimTensor:
+        made: SimTensor = torch.Tensor._make_wrapper_subclass(
+            cls,
+            raw.shape,
+            strides=raw.stride(),
+            storage_offset=raw.storage_offset(),
+            dtype=raw.dtype,
+            layout=raw.layout,
+            device=torch.device("sim", index),
+        )
+        made.raw, made.handle = raw, handle
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from plumbline.sim.operations import attention
+
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return attention(*args, **(kwargs or {}))
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        from plumbline.sim.operations import run
+
+        return run(machine(), func, args, kwargs or {})
+
+    @property
+    def number(self) -> int:
+        """Of its device."""
+        return int(self.device.index)
+
+    def access(self, writes: bool) -> Access:
+        lo, hi = place(self.raw)
+        start = self.raw.untyped_storage().data_ptr()
+        return Access(self.handle.memory, lo - start, hi - start, writes)
+
+    def data_ptr(self) -> int:
+        return self.raw.data_ptr()
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        if not force:
+            raise TypeError("can't convert a sim tensor to numpy; use Tensor.cpu() first")
+        return self.cpu().numpy()
+
+    def record_stream(self, stream: Stream) -> None:  # type: ignore[override]
+        self.handle.memory.recorded.add(stream.queue)
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"SimTensor({tuple(self.shape)}, {self.dtype}, {self.device})"
+
+
+class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Some devices, their streams and a ledger; on inside ``with``.
+
+    seed: the schedule. LATEST does nothing before somebody waits for it, AT_ONCE everything when it is queued, any other
+    number something in between. One machine is on at a time, in one thread.
+    """
+
+    def __init__(self, seed: int = LATEST, devices: int = 2) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.devices, self.device = devices, 0
+        self.ledger = Ledger()
+        self.scheduler = Scheduler(seed)
+        self.pinned = Pinned(self.ledger, self.scheduler)
+        self.streams: dict[int, Stream] = {}
+        self.defaults: dict[int, Stream] = {}
+
+    def __enter__(self) -> Machine:
+        _MACHINES.append(self)
+        for index in range(self.devices):
+            self.defaults[index] = self.streams[index] = Stream(index)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        _MACHINES.remove(self)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from plumbline.sim.operations import run
+
+        return run(self, func, args, kwargs or {})
+
+    # ---------------------------------------------------------------------------------------------------- for streams
+
+    def index(self, device: Place) -> int:
+        if device is None:
+            return self.device
+        index = device if isinstance(device, int) else torch.device(device).index
+        if index is not None and not 0 <= index < self.devices:
+            raise RuntimeError(f"there is no device sim:{index}")
+        return self.device if index is None else index
+
+    def current(self, index: int | None = None) -> Stream:
+        return self.streams[self.device if index is None else index]
+
+    def synced(self, name: str) -> None:
+        """The host waited. Raises what a queued operation raised before."""
+        self.ledger.syncs.append(name)
+        self.raise_errors()
+
+    def raise_errors(self) -> None:
+        if self.scheduler.errors:
+            raise RuntimeError("an operation on a sim device failed") from self.scheduler.errors.pop(0)
+
+    def finish(self) -> None:
+        """Does everything that is queued. Not a sync of the program: the ledger does not see it."""
+        self.scheduler.drain(self.scheduler.queues)
+        self.raise_errors()
+
+    # ------------------------------------------------------------------------------------------------- memory and work
+
+    def empty(self, size: Sequence[int], stride: Sequence[int] | None, dtype: torch.dtype, index: int) -> SimTensor:
+        """Memory that nobody wrote."""
+        self.ledger.contexts.add(index)
+        raw = torch.empty_strided(size, stride, dtype=dtype) if stride is not None else torch.empty(size, dtype=dtype)
+        memory = Memory(raw, self.current(index).queue)
+        memory.poison()
+        return SimTensor(raw, Handle(memory, self.scheduler), index)
+
+    def launch(self, run: Callable[[], None], index: int, accesses: Sequence[Access]) -> Op:
+        """Queues ``run`` on the device's current stream. It may touch raw values only."""
+        self.ledger.contexts.add(index)
+        self.ledger.kernels += 1
+        return self.scheduler.add(Op(self.current(index).queue, run, accesses=tuple(accesses)))
+
+
+__all__ = ["POISON", "Machine", "SimTensor"]

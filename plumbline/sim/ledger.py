@@ -1,0 +1,48 @@
+"""What a run did to its devices, seen from outside the implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Copy:
+    """direction: "h2d", "d2h" or "p2p". late: it was queued, and reads or writes memory that its caller still holds."""
+
+    direction: str
+    nbytes: int
+    dtype: torch.dtype
+    late: bool
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """The host touched pinned memory under a copy that had not finished. requirement: MOVE-004 or MOVE-005."""
+
+    requirement: str
+    what: str
+
+
+@dataclass
+class Ledger:
+    """syncs: what made the host wait for a device, in order. contexts: devices that something was done on.
+
+    queries: questions to the device module, which cost a context in a process that needs none.
+    """
+
+    copies: list[Copy] = field(default_factory=list)
+    syncs: list[str] = field(default_factory=list)
+    hazards: list[Hazard] = field(default_factory=list)
+    contexts: set[int] = field(default_factory=set)
+    queries: int = 0
+    kernels: int = 0
+
+    def nbytes(self, direction: str) -> int:
+        return sum(copy.nbytes for copy in self.copies if copy.direction == direction)
+
+    def payload_bytes(self) -> int:
+        """Of host to device, without indices, lengths and masks."""
+        plain = (torch.int64, torch.bool)
+        return sum(copy.nbytes for copy in self.copies if copy.direction == "h2d" and copy.dtype not in plain)

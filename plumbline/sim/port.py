@@ -1,0 +1,39 @@
+"""The port of a simulated device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plumbline.sim.schedule import Op
+from plumbline.sim.streams import machine
+
+
+class SimPort:
+    """Implements ``plumbline.interface.DevicePort``. Words lie in host memory; their mapping counts as pinned."""
+
+    def __init__(self, index: int = 0) -> None:
+        self.device = torch.device("sim", index)
+
+    def move(self, tensor: Tensor) -> Tensor:
+        return tensor if tensor.device == self.device else tensor.to(self.device, non_blocking=True)
+
+    def pinned(self, nbytes: int) -> Tensor:
+        """Memory of the port's own: once its last tensor is gone, a copy that still reads it reads poison."""
+        return machine().pinned.allocate(nbytes, lasting=False)
+
+    def write(self, word: Tensor, value: int) -> None:
+        machine().pinned.register(word)
+        self._queue(Op(machine().current(self.device.index).queue, lambda: _set(word, value)))
+
+    def wait(self, word: Tensor, value: int) -> None:
+        machine().pinned.register(word)
+        self._queue(Op(machine().current(self.device.index).queue, until=lambda: int(word) >= value))
+
+    def _queue(self, op: Op) -> None:
+        machine().ledger.contexts.add(op.queue.device)
+        machine().scheduler.add(op)
+
+
+def _set(word: Tensor, value: int) -> None:
+    word.fill_(value)

@@ -1,0 +1,149 @@
+"""Generated workloads on a simulated device: rows against the closed form, and what the ledger saw.
+
+Each case runs with everything as late as it can be, and once more with a drawn schedule. What is wrong there and right
+with everything done at once is a missing wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from plumbline.bench import Verdicts
+from plumbline.diagnose import PLAIN
+from plumbline.engine import run
+from plumbline.explore import HANG_SECONDS, watchdog
+from plumbline.interface import Capability, Implementation
+from plumbline.judge import judge
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
+from plumbline.sim.device import Machine
+from plumbline.sim.place import SimPlace
+from plumbline.sim.schedule import AT_ONCE, LATEST
+from plumbline.strategies import scenarios
+
+_LATE = ("MOVE-002", "MOVE-004", "MOVE-005")
+"""What can be missing where a run is wrong only because work is late, and no access by the host was seen to be early."""
+
+_SEEN = {"MOVE-004", "MOVE-005", "MOVE-008"}
+"""Broken by what the ledger saw, not by a value."""
+
+
+@dataclass
+class Finding:
+    """seed: the schedule. scenario: as JSON."""
+
+    requirement: str
+    message: str
+    seed: int
+    scenario: object
+
+
+@dataclass
+class Report:
+    """Of one child process, as plain data."""
+
+    cases: int = 0
+    runs: int = 0
+    seconds: float = 0.0
+    kernels: int = 0
+    late_copies: int = 0
+    judged: Counter[str] = field(default_factory=Counter)
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+
+def check(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> Verdicts:
+    """One run. Items that the tower would fail on are whole: a device cannot raise in the host's call."""
+    scenario = without_faults(scenario)
+    with Machine(schedule) as machine:
+        place = SimPlace(machine)
+        with watchdog(HANG_SECONDS):
+            trace = run(scenario, implementation, place)
+    verdicts = judge(trace, implementation.capabilities)
+    report.runs += 1
+    report.kernels += machine.ledger.kernels
+    report.late_copies += sum(copy.late for copy in machine.ledger.copies)
+    if Capability.DEVICE in implementation.capabilities:
+        for requirement in ("MOVE-004", "MOVE-005"):
+            seen = [h.what for h in machine.ledger.hazards if h.requirement == requirement]
+            verdicts.check(requirement, not seen, f"{len(seen)} times: {seen[:1]}")
+        if not _own_features(scenario, implementation):
+            verdicts.check("MOVE-008", not place.waits, f"the host waited in a step for {place.waits[:3]}")
+    report.judged += verdicts.judged
+    return verdicts
+
+
+def examine(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> None:
+    """Runs a case and notes what it breaks, the first time that something does."""
+    verdicts = check(scenario, implementation, schedule, report)
+    broken = {v.requirement: v.message for v in reversed(verdicts.violations)}
+    if set(broken) - _SEEN:
+        at_once = {v.requirement for v in check(scenario, implementation, AT_ONCE, Report()).violations}
+        late = [broken.pop(name) for name in list(broken) if name not in _SEEN | at_once]
+        broken = {PLAIN.get(name, name): message for name, message in broken.items()}
+        if late and not {"MOVE-004", "MOVE-005"} & set(broken):
+            broken |= dict.fromkeys(_LATE, f"{late[-1]} (right when all work is done at once)")
+    for requirement, message in broken.items():
+        finding = Finding(requirement, message, schedule, json.loads(scenario.dumps()))
+        report.findings.setdefault(requirement, finding)
+
+
+def explore(implementation: Implementation, cases: int, session_seed: int) -> Report:
+    """``FIXED`` and ``cases`` drawn scenarios, each under two schedules."""
+    report = Report()
+    began = time.perf_counter()
+
+    def one(scenario: Scenario) -> None:
+        report.cases += 1
+        for schedule in (LATEST, session_seed + report.cases):
+            examine(scenario, implementation, schedule, report)
+
+    for scenario in FIXED:
+        one(scenario)
+    configured = settings(
+        max_examples=cases,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    configured(seed(session_seed)(given(scenarios(implementation.capabilities))(one)))()
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def _own_features(scenario: Scenario, implementation: Implementation) -> bool:
+    """Whether lazy payloads are the harness's own, which go up by a copy that waits."""
+    fenced = any(item.fence for request in scenario.requests for item in request.items)
+    sent = scenario.transport and Capability.TRANSPORT in implementation.capabilities
+    return scenario.lazy and (fenced or not sent)
+
+
+def without_faults(scenario: Scenario) -> Scenario:
+    def whole(request: RequestRecipe) -> RequestRecipe:
+        return dataclasses.replace(request, items=tuple(dataclasses.replace(i, fault=False) for i in request.items))
+
+    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests))
+
+
+def _image(content: int, patches: int) -> ItemRecipe:
+    return ItemRecipe(grid=(1, 1, patches), parts=(patches,), content=Content(content))
+
+
+def _requests(count: int, same: bool) -> tuple[RequestRecipe, ...]:
+    return tuple(
+        RequestRecipe(f"r{k}", items=(_image(1 if same else 10 * k + 1, 3), _image(10 * k + 2, 5)))
+        for k in range(count)
+    )
+
+
+FIXED = (
+    Scenario(requests=_requests(4, same=False), patches_per_call=4),
+    Scenario(requests=_requests(6, same=False), patches_per_call=16, running=1, chunks=(3, 5)),
+    Scenario(requests=_requests(6, same=True), running=1),
+)
+"""Many calls in one step, one call in each of many steps, and rows that are used again from a cache."""

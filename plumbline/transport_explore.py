@@ -1,0 +1,175 @@
+"""Runs generated transport cases through an implementation, and shrinks what fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
+
+from plumbline.bench import Verdicts
+from plumbline.explore import HANG_SECONDS, HarnessError, watchdog
+from plumbline.interface import Implementation
+from plumbline.trace import Hang
+from plumbline.transport_faults import FaultCase, run_faults
+from plumbline.transport_run import run
+from plumbline.transport_scenario import TransportCase
+
+FLOORS = {
+    "message": 0.02,
+    "fallback": 0.05,
+    "pooled": 0.30,
+    "in place": 0.01,
+    "held": 0.03,
+    "publish fails": 0.03,
+    "cancel": 0.02,
+    "late cancel": 0.01,
+    "delivered twice": 0.02,
+    "delivered late": 0.02,
+    "late release": 0.01,
+    "released twice": 0.01,
+    "open refused": 0.01,
+    "check refused": 0.005,
+    "killed rank": 0.02,
+    "killed rank told": 0.002,
+    "living rank told lost": 0.02,
+    "killed worker": 0.02,
+    "damaged message refused": 0.02,
+}
+"""Least share of the cases of a session that reach a situation, where payloads are put under leases at all."""
+
+
+class Case(Protocol):
+    """What can be drawn: a recipe that prints, and says how much there is to read."""
+
+    def dumps(self) -> str: ...
+
+    def size(self) -> int: ...
+
+
+C = TypeVar("C", bound=Case)
+
+
+@dataclass
+class CaseFinding:
+    """The smallest case seen that breaks a requirement."""
+
+    requirement: str
+    message: str
+    case: Case
+
+
+@dataclass
+class CaseExploration:
+    cases: int = 0
+    seconds: float = 0.0
+    first_failure: float | None = None
+    judged: Counter[str] = field(default_factory=Counter)
+    reach: Counter[str] = field(default_factory=Counter)
+    findings: dict[str, CaseFinding] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        return "\n".join(f"{f.requirement}: {f.message}\n  case: {f.case.dumps()}" for f in self.findings.values())
+
+    def data(self) -> dict[str, object]:
+        """Plain data, so that it survives the way from a test's process. of: what reach is not to be mixed with others'."""
+        return {
+            "of": "transport",
+            "cases": self.cases,
+            "seconds": self.seconds,
+            "first_failure": self.first_failure,
+            "judged": dict(self.judged),
+            "reach": dict(self.reach),
+            "findings": [
+                {
+                    "requirement": f.requirement,
+                    "message": f.message,
+                    "without": [],
+                    "scenario": json.loads(f.case.dumps()),
+                }
+                for f in self.findings.values()
+            ],
+        }
+
+
+def check_case(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:
+    """One case: run it, judge it. A hang breaks POOL-011."""
+    try:
+        with watchdog(HANG_SECONDS):
+            return run(case, implementation)
+    except Hang as hang:
+        verdicts = Verdicts()
+        verdicts.check("POOL-011", False, f"a call did not return: {hang}")
+        return verdicts, set()
+
+
+def check_fault_case(case: FaultCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:
+    """One schedule of switches and stops: run it, judge it."""
+    found = run_faults(case, implementation)
+    return found.verdicts, found.seen
+
+
+class _Enough(KeyboardInterrupt):
+    """Passes through Hypothesis."""
+
+
+def explore_cases(
+    strategy: SearchStrategy[C],
+    judge: Callable[[C], tuple[Verdicts, set[str]]],
+    examples: int,
+    session_seed: int,
+    seconds: float = float("inf"),
+    stop_at_first: bool = False,
+) -> CaseExploration:
+    """Draws ``examples`` cases. Never raises for what an implementation does. seconds: ends it, shrinking included."""
+    result = CaseExploration()
+    began = time.perf_counter()
+    failing: dict[str, type[Exception]] = {}
+
+    def one(case: C) -> None:
+        if time.perf_counter() - began > seconds:
+            raise _Enough
+        try:
+            verdicts, reach = judge(case)
+        except Exception as error:
+            raise HarnessError(f"the harness failed on {case.dumps()}") from error
+        if result.first_failure is None:
+            result.cases += 1
+            result.judged += verdicts.judged
+            result.reach.update(reach)
+        for v in verdicts.violations:
+            known = result.findings.get(v.requirement)
+            if known is None or case.size() < known.case.size():
+                result.findings[v.requirement] = CaseFinding(v.requirement, v.message, case)
+        if verdicts.violations:
+            if result.first_failure is None:
+                result.first_failure = time.perf_counter() - began
+            kind = verdicts.violations[0].requirement
+            if kind == "POOL-011":
+                raise _Enough  # to shrink a hang would be to wait for it again and again
+            raise failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
+
+    configured = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=not stop_at_first,
+        print_blob=False,
+    )
+    with contextlib.suppress(_Enough):
+        try:
+            configured(seed(session_seed)(given(strategy)(one)))()
+        except Exception as error:
+            if not result.findings:
+                raise HarnessError("Hypothesis gave up") from error
+    result.seconds = time.perf_counter() - began
+    return result

@@ -1,0 +1,189 @@
+"""What is owed in a transport case: a small model of leases that knows the interface and nothing of any pool.
+
+Where the interface leaves room, the model does too: a lease that may have ended is neither held to be there nor to be gone.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from plumbline.bench import Verdicts
+from plumbline.interface import Feature, Identity, LeaseLost, PayloadMissing, PlumblineError, Prepared
+from plumbline.transport_fields import same_bits
+from plumbline.transport_scenario import LEASE_SECONDS
+
+
+class Part(enum.Enum):
+    """One reader's part in a lease. DOUBTFUL: it was silent for too long while others kept the lease."""
+
+    HELD = "held"
+    DOUBTFUL = "doubtful"
+    LOST = "lost"
+    RELEASED = "released"
+
+
+@dataclass
+class Lease:
+    """A published request. taken: bytes that it put under a lease; 0 if it travels in the message."""
+
+    number: int
+    worker: int
+    sent: Prepared
+    held: frozenset[Identity]
+    bits: list[list[Tensor]]
+    taken: int
+    published_at: float
+    parts: dict[int, Part]
+    fenced: bool = False
+    """Ended for certain, and otherwise than by all of its readers' releases."""
+    over: bool = False
+
+
+@dataclass
+class Copy:
+    """What one reader got by one receive: parts of each item. live: the same, opened."""
+
+    lease: Lease
+    rank: int
+    parts: list[list[Tensor | Feature]]
+    live: list[list[Tensor]] = field(default_factory=list)
+    released: bool = False
+
+    @property
+    def features(self) -> list[Feature]:
+        return [p for parts in self.parts for p in parts if not isinstance(p, Tensor)]
+
+
+class Model:
+    """The state of all leases as the interface has it, and the verdicts on what an implementation did."""
+
+    def __init__(self, verdicts: Verdicts) -> None:
+        self.verdicts = verdicts
+        self.now = 0.0
+        self.beats: dict[int, float] = {}
+        self.leases: list[Lease] = []
+        self.dead_workers: dict[int, set[int]] = {}
+        """By rank: workers that it was told are dead."""
+        self.stale = False
+        """Whether somebody released or cancelled what was over already."""
+
+    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+        return self.verdicts.check(requirement, holds, message)
+
+    # -- what happens to leases
+
+    def silent(self, lease: Lease, rank: int) -> bool:
+        return self.now - max(self.beats.get(rank, lease.published_at), lease.published_at) > LEASE_SECONDS
+
+    def sweep(self, worker: int) -> None:
+        """The worker looks at its leases: what nobody holds any more is over."""
+        for lease in self.leases:
+            if lease.worker == worker and not lease.over:
+                held = {r: p for r, p in lease.parts.items() if p in (Part.HELD, Part.DOUBTFUL)}
+                silent = {r for r in held if self.silent(lease, r)}
+                if silent == set(held):
+                    lease.over = True
+                    lease.fenced = bool(silent) or any(p is Part.LOST for p in lease.parts.values())
+                for rank in silent:
+                    lease.parts[rank] = Part.LOST if lease.over else Part.DOUBTFUL
+
+    def lose_reader(self, worker: int, rank: int) -> None:
+        for lease in self.leases:
+            if lease.worker == worker and lease.parts.get(rank) in (Part.HELD, Part.DOUBTFUL) and not lease.over:
+                lease.parts[rank] = Part.LOST
+
+    def lose_worker(self, rank: int, worker: int) -> None:
+        """From now on this rank may refuse what the worker published, and its releases may not reach it."""
+        self.dead_workers.setdefault(rank, set()).add(worker)
+        self.doubt(rank, worker)
+
+    def doubt(self, rank: int, worker: int | None = None) -> None:
+        for lease in self.leases:
+            if worker in (None, lease.worker) and lease.parts.get(rank) is Part.HELD:
+                lease.parts[rank] = Part.DOUBTFUL
+
+    def publish(self, lease: Lease) -> None:
+        self.leases.append(lease)
+        for rank, workers in self.dead_workers.items():
+            if lease.worker in workers:
+                self.doubt(rank, lease.worker)
+
+    def end(self, lease: Lease, late: bool = False) -> None:
+        """Cancelled or closed: over for everybody who has not released."""
+        self.stale |= late
+        if not lease.over:
+            lease.over = True
+            lease.fenced = any(p is not Part.RELEASED for p in lease.parts.values())
+            for rank, part in lease.parts.items():
+                if part is not Part.RELEASED:
+                    lease.parts[rank] = Part.LOST
+
+    def release(self, copy: Copy) -> None:
+        lease = copy.lease
+        if not copy.released:
+            self.stale |= lease.over
+            copy.released = True
+            reached = lease.worker not in self.dead_workers.get(copy.rank, ())
+            if lease.parts.get(copy.rank) in (Part.HELD, Part.DOUBTFUL) and reached:
+                lease.parts[copy.rank] = Part.RELEASED
+
+    # -- bytes
+
+    def bounds(self, worker: int) -> tuple[int, int]:
+        """The least and the most bytes that may be under a lease, right after a sweep."""
+        low = high = 0
+        for lease in self.leases:
+            if lease.worker == worker and not lease.over:
+                parts = lease.parts.values()
+                high += lease.taken
+                low += lease.taken if Part.HELD in parts else 0
+        return low, high
+
+    def leased(self, worker: int, leased: int, after: str) -> None:
+        low, high = self.bounds(worker)
+        known = any(p is Part.LOST for lease in self.leases if lease.worker == worker for p in lease.parts.values())
+        said = f"after {after}, worker {worker} reports {leased} bytes under leases; between {low} and {high} are"
+        self.check("POOL-002", leased >= low, said)
+        if self.stale:
+            self.check("POOL-005", leased >= low, said + ", and a late release or cancel was on the way")
+        self.check("POOL-007" if known else "POOL-003", leased <= high, said)
+
+    # -- reading
+
+    def healthy(self, copy: Copy) -> bool:
+        """Nothing that may end this reader's part happened, so everything has to go well."""
+        return (
+            not copy.released
+            and copy.lease.parts.get(copy.rank) is Part.HELD
+            and not copy.lease.over
+            and copy.lease.worker not in self.dead_workers.get(copy.rank, ())
+        )
+
+    def gone(self, copy: Copy) -> bool:
+        """The part ended otherwise than by release, so that reading has to be refused."""
+        return copy.lease.taken > 0 and copy.lease.fenced and copy.lease.parts.get(copy.rank) is Part.LOST
+
+    def refused(self, copy: Copy, call: str, error: BaseException) -> None:
+        """A read ended with an error: of the right kind, and not without a cause."""
+        where = f"{call} of publication {copy.lease.number} on rank {copy.rank}: {type(error).__name__}: {error}"
+        kind = LeaseLost if call == "check" else PayloadMissing
+        self.check("ISO-003", isinstance(error, PlumblineError), where)
+        self.check("POOL-015", isinstance(error, kind), f"{where}; expected {kind.__name__}")
+        self.check("POOL-006", not self.healthy(copy), f"{where}, though nothing ended the lease")
+
+    def opened(self, copy: Copy) -> None:
+        said = f"publication {copy.lease.number} was opened on rank {copy.rank} after its lease had ended"
+        self.check("POOL-015", not self.gone(copy), said)
+
+    def was_read(self, copy: Copy, seen: list[list[Tensor]], lost: Exception | None) -> None:
+        """seen: the bits of every opened part. lost: what check() raised after they were read."""
+        where = f"publication {copy.lease.number} on rank {copy.rank}"
+        if lost is not None:
+            self.refused(copy, "check", lost)
+            return
+        if copy.live and any(t.numel() for part in copy.live for t in part):
+            self.check("POOL-015", not self.gone(copy), f"{where} was fenced while it was read, and check() is silent")
+        self.check("POOL-001", same_bits(seen, copy.lease.bits), f"{where} reads other bytes, and check() is silent")

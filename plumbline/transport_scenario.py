@@ -1,0 +1,178 @@
+"""Transport cases as recipes of small integers: what is published, and in which order both sides act on it.
+
+A case holds no tensor, so it shrinks, prints and replays. ``transport_run.py`` runs it, ``transport_judge.py`` judges it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plumbline.build import with_strides
+from plumbline.exact import exact_spec
+from plumbline.interface import CallerKey, Extra, Identity, Item, Modality, Prepared, Source, Span, TensorMeta, Trust
+from plumbline.scenario import TowerRecipe, compact, decode
+
+LEASE_SECONDS = 10.5
+"""Never a sum of ``ADVANCES``, so that no case depends on what happens at the very last moment."""
+ADVANCES = (3, 7, 11, 50)
+"""Seconds that the clock can go on at once."""
+WIDTH = 16
+"""Elements in each row of a payload."""
+SPEC = exact_spec(TowerRecipe(hidden=WIDTH, patch_shape=(WIDTH,)))
+
+KINDS = (
+    *("publish", "deliver", "open", "read", "check", "release", "cancel", "beat", "advance", "collect"),
+    *("lose_reader", "kill_reader", "lose_worker", "kill_worker", "close_worker", "close_reader", "corrupt", "reserve"),
+)
+
+
+@dataclass(frozen=True)
+class WireItem:
+    """rows: dim 0 of each payload tensor. dress: which of the other fields, by number. held: its rows are held."""
+
+    seed: int = 0
+    rows: tuple[int, ...] = (4,)
+    dtype: str = "float32"
+    strides: str = "contiguous"
+    dress: int = 0
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class WireRequest:
+    """readers: a bit for each rank, all if none of them exists. in_place: written into reserved space. fault: "", "meta"
+    or "raises": what the payload of the last item is, so that publishing fails."""
+
+    items: tuple[WireItem, ...] = ()
+    readers: int = 1
+    in_place: bool = False
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Act:
+    """One call. who: a worker, a rank or a step of the clock, counted around. what: a request or a publication."""
+
+    kind: str
+    who: int = 0
+    what: int = 0
+
+
+@dataclass(frozen=True)
+class TransportCase:
+    """pool: payload bytes of all workers together."""
+
+    workers: int = 1
+    ranks: int = 1
+    pool: int = 4096
+    requests: tuple[WireRequest, ...] = ()
+    acts: tuple[Act, ...] = ()
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def size(self) -> int:
+        return len(repr(compact(self)))
+
+    def readers(self, request: WireRequest) -> frozenset[int]:
+        return frozenset(r for r in range(self.ranks) if request.readers >> r & 1) or frozenset(range(self.ranks))
+
+
+def loads(text: str) -> TransportCase:
+    """A case from its JSON; unknown fields are an error."""
+    return typing.cast(TransportCase, decode(TransportCase, json.loads(text)))
+
+
+# -- recipes into prepared requests
+
+_EXTRAS: tuple[dict[str, Extra], ...] = (
+    {},
+    {"fps": Extra(2, True)},
+    {"fps": Extra(2.0, True), "note": Extra("größer", False)},
+    {"yes": Extra(True, True), "one": Extra(1, True), "raw": Extra(b"\x00\xff", False)},
+    {"crop": Extra(torch.arange(6, dtype=torch.int16).view(2, 3).t(), True), "nothing": Extra(torch.empty(0, 3), True)},
+    {"half": Extra(torch.tensor([1.0, -0.0, float("nan")], dtype=torch.bfloat16), True)},
+    {"wide": Extra(2**63 - 1, True), "deep": Extra(-(2**63), False), "scalar": Extra(torch.tensor(3.5), True)},
+    {"nan": Extra(float("nan"), True), "minus": Extra(-0.0, True), "mask": Extra(torch.tensor([True, False]), True)},
+)
+DRESSES = len(_EXTRAS)
+
+
+def _bits(item: WireItem, part: int) -> Tensor:
+    """[rows[part], WIDTH] of the item's dtype: any bits, NaN among them."""
+    dtype: torch.dtype = getattr(torch, item.dtype)
+    raw = np.random.default_rng([item.seed, part]).integers(
+        0, 256, (item.rows[part], WIDTH * dtype.itemsize), dtype=np.uint8
+    )
+    return torch.from_numpy(raw).view(dtype) if len(raw) else torch.empty(0, WIDTH, dtype=dtype)
+
+
+def parts_of(item: WireItem) -> tuple[Tensor, ...]:
+    """The item's payload tensors, as the recipe lays them out in memory."""
+    return tuple(with_strides(_bits(item, k), item.strides) for k in range(len(item.rows)))
+
+
+def metas_of(request: WireRequest) -> list[TensorMeta]:
+    """One for each payload tensor, in order."""
+    tensors = [p for item in request.items for p in parts_of(item)]
+    return [TensorMeta(tuple(t.shape), t.dtype, t.numel() * t.element_size(), torch.device("cpu")) for t in tensors]
+
+
+def identity_of(item: WireItem) -> Identity:
+    return Identity(hashlib.blake2b(repr((item.seed, item.rows, item.dtype)).encode(), digest_size=32).digest())
+
+
+def prepared_of(name: str, request: WireRequest, parts: Sequence[Tensor] | None = None) -> Prepared:
+    """The request as prepare would hand it over; with ``parts`` these tensors in the place of its payloads."""
+    given = list(parts) if parts is not None else [p for item in request.items for p in parts_of(item)]
+    items: list[Item] = []
+    ids = [1]
+    for item in request.items:
+        own = tuple(given[: len(item.rows)])
+        del given[: len(item.rows)]
+        kind, rows = _kind(item), sum(item.rows)
+        here = len(ids)
+        cut = here + (rows + 1) // 2
+        spans = tuple((lo, hi) for lo, hi in ((here, cut), (cut + 1, here + rows + 1)) if lo < hi)
+        placeholder = SPEC.layouts[kind[0]].placeholder_id
+        ids += [placeholder] * (cut - here) + [2] + [placeholder] * (here + rows - cut)
+        items.append(_dressed(item, kind, own[0] if len(own) == 1 else own, spans))
+    keys = torch.arange(len(ids), dtype=torch.int64) * -0x61C8864680B583EB
+    identities = tuple(identity_of(i) for i in request.items)
+    return Prepared(name, torch.tensor(ids, dtype=torch.int64), tuple(items), identities, keys)
+
+
+def _kind(item: WireItem) -> tuple[Modality, Source]:
+    """What nothing but the sizes and the dtype allow."""
+    if not sum(item.rows):
+        return Modality.AUDIO, Source.PIXELS
+    kinds = [(Modality.IMAGE, Source.PIXELS), (Modality.VIDEO, Source.PREPROCESSED), (Modality.AUDIO, Source.PIXELS)]
+    if item.dtype == "float32":
+        kinds.append((Modality.IMAGE, Source.PRECOMPUTED))
+    return kinds[item.dress % len(kinds)]
+
+
+def _dressed(
+    item: WireItem, kind: tuple[Modality, Source], payload: Tensor | tuple[Tensor, ...], spans: tuple[Span, ...]
+) -> Item:
+    (modality, source), rows, dress = kind, sum(item.rows), item.dress % DRESSES
+    grid = (rows, 1, 1) if modality is Modality.VIDEO else (1, 1, rows) if modality is Modality.IMAGE else None
+    key = CallerKey("tenant", f"k{dress}", Trust.VERIFIED if dress % 4 else Trust.TRUSTED)
+    return Item(
+        modality=modality,
+        source=source,
+        payload=payload,
+        spans=spans,
+        grid_thw=torch.tensor([grid], dtype=torch.int64) if grid and source is not Source.PRECOMPUTED else None,
+        extras=_EXTRAS[dress],
+        given=(key,) if dress > 4 else (),
+    )

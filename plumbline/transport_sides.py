@@ -1,0 +1,358 @@
+"""The calls of a transport case: what each act does on a worker's or on a rank's side, and what it has to give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from plumbline.build import bits_of
+from plumbline.interface import (
+    Domain,
+    Feature,
+    Implementation,
+    PlumblineError,
+    Prepared,
+    Publisher,
+    Slot,
+    Subscriber,
+    Ticket,
+)
+from plumbline.transport_faulty import spoiled, unpublishable
+from plumbline.transport_fields import difference, metadata_tensors, parts_of
+from plumbline.transport_host import capacity, fresh_name
+from plumbline.transport_judge import Copy, Lease, Model, Part
+from plumbline.transport_scenario import (
+    LEASE_SECONDS,
+    Act,
+    TransportCase,
+    WireRequest,
+    metas_of,
+    prepared_of,
+)
+
+CPU = torch.device("cpu")
+T = TypeVar("T")
+
+
+class Stop(Exception):
+    """The case cannot go on: what had to succeed did not, and the verdict is in."""
+
+
+class Stage:
+    """The processes of one case, who of them is alive, and what they have been given."""
+
+    def __init__(self, case: TransportCase, implementation: Implementation, model: Model) -> None:
+        self.case, self.implementation, self.model = case, implementation, model
+        self.rows = capacity(implementation, case.pool, case.workers, case.ranks)
+        self.reach: set[str] = set()
+        self.domain = Domain(fresh_name(), case.workers, case.ranks, case.pool, LEASE_SECONDS, lambda: self.model.now)
+        self.publishers: dict[int, Publisher] = {}
+        self.subscribers: dict[int, Subscriber] = {}
+        self.killed: list[object] = []
+        """Kept, so that nobody tidies up after a process that was killed."""
+        self.killed_workers: set[int] = set()
+        self.killed_ranks: set[int] = set()
+        self.tickets: list[tuple[Lease, Ticket]] = []
+        self.copies: dict[int, list[Copy]] = {r: [] for r in range(case.ranks)}
+
+    def must(self, what: str, requirement: str, call: Callable[[], T]) -> T:
+        """A call that has to succeed."""
+        try:
+            return call()
+        except Exception as error:
+            said = f"{what} raised {type(error).__name__}: {error}"
+            self.model.check(requirement, False, said)
+            self.model.check("ISO-003", isinstance(error, PlumblineError), said)
+            raise Stop from error
+
+
+def nth(names: object, number: int) -> int:
+    alive = sorted(names)  # type: ignore[call-overload]
+    return int(alive[number % len(alive)])
+
+
+class WorkerSide(Stage):
+    def _publish(self, act: Act) -> None:
+        if not self.publishers or not self.case.requests:
+            return
+        worker = nth(self.publishers, act.who)
+        publisher = self.publishers[worker]
+        request = self.case.requests[act.what % len(self.case.requests)]
+        readers, name = self.case.readers(request), f"q{len(self.model.leases)}"
+        self.swept(worker)  # first, so that what the publication takes can be told from what it gives back
+        before = publisher.leased
+        if request.fault and request.items:
+            self._fail_to_publish(worker, request, readers, before)
+            return
+        slot = (
+            self._reserved(publisher, request, readers)
+            if request.in_place and not any(i.held for i in request.items)
+            else None
+        )
+        reserved = publisher.leased - before
+        prepared = prepared_of(name, request, None if slot is None else slot.tensors)
+        held = frozenset(i for i, item in zip(prepared.identities, request.items, strict=True) if item.held)
+        away = [i in held for i in prepared.identities]
+        bits = [
+            [] if gone else [bits_of(p).clone() for p in parts_of(item.payload) if isinstance(p, Tensor)]
+            for gone, item in zip(away, prepared.items, strict=True)
+        ]
+        ticket = self.must("publish", "ISO-001", lambda: publisher.publish(prepared, readers, held))
+        taken = publisher.leased - before
+        self.model.check("POOL-002", taken >= 0, f"publishing gave back {-taken} bytes of leases that nothing ended")
+        if slot is not None:
+            once = taken == reserved
+            self.model.check(
+                "POOL-014", once, f"{reserved} bytes reserved, {taken} under a lease when published in place"
+            )
+            self.reach.add("in place")
+        size = sum(t.numel() * t.element_size() for parts in bits for t in parts)
+        self.reach |= {"pooled"} if taken > 0 else {"fallback"} if size and self.case.pool else {"message"}
+        self.reach |= {"held"} if held else set()
+        lease = Lease(len(self.model.leases), worker, prepared, held, bits, max(taken, 0), self.model.now,
+                      dict.fromkeys(readers, Part.HELD))  # fmt: skip
+        self.model.publish(lease)
+        self.tickets.append((lease, ticket))
+        self.model.leased(worker, publisher.leased, f"publication {lease.number}")
+        if slot is None:
+            _overwrite(prepared)
+
+    def _reserved(self, publisher: Publisher, request: WireRequest, readers: frozenset[int]) -> Slot | None:
+        """Space for the request with its payloads written into it; None if there is none."""
+        metas = metas_of(request)
+        slot = self.must("reserve", "ISO-001", lambda: publisher.reserve(metas, readers))
+        if slot is None:
+            return None
+        payloads = [p for item in prepared_of("", request).items for p in parts_of(item.payload)]
+        for space, part, meta in zip(slot.tensors, payloads, metas, strict=True):
+            assert isinstance(part, Tensor)
+            right = (tuple(space.shape), space.dtype, space.is_contiguous()) == (meta.shape, meta.dtype, True)
+            self.model.check("POOL-014", right, f"reserved {tuple(space.shape)} {space.dtype} for {meta}")
+            space.copy_(part)
+        return slot
+
+    def _reserve(self, act: Act) -> None:
+        """Reserved, and given back."""
+        if not self.publishers or not self.case.requests:
+            return
+        worker = nth(self.publishers, act.who)
+        request = self.case.requests[act.what % len(self.case.requests)]
+        slot = self._reserved(self.publishers[worker], request, self.case.readers(request))
+        if slot is not None:
+            slot.cancel()
+            slot.cancel()
+        self.swept(worker)
+
+    def _fail_to_publish(self, worker: int, request: WireRequest, readers: frozenset[int], before: int) -> None:
+        publisher = self.publishers[worker]
+        if request.fault != "extra" and (request.items[-1].held or not sum(request.items[-1].rows[-1:])):
+            return  # its payload stays away, or has nothing to copy
+        prepared = unpublishable(prepared_of("fails", request), request.fault, -1)
+        try:
+            publisher.publish(prepared, readers)
+        except Exception as error:
+            if request.fault != "raises":
+                said = f"publishing with a fault ({request.fault}) raised {type(error).__name__}: {error}"
+                self.model.check("ISO-003", isinstance(error, PlumblineError), said)
+        else:
+            self.model.check("POOL-004", False, f"a request with a fault ({request.fault}) was published")
+        after = publisher.leased
+        self.model.check("POOL-004", after == before, f"{before} bytes under leases before it failed, {after} after")
+        self.reach.add("publish fails")
+
+    def _collect(self, act: Act) -> None:
+        if self.publishers:
+            self.swept(nth(self.publishers, act.who))
+
+    def swept(self, worker: int) -> None:
+        self.must("collect", "POOL-003", self.publishers[worker].collect)
+        self.model.sweep(worker)
+        self.model.leased(worker, self.publishers[worker].leased, "collect")
+
+    def _cancel(self, act: Act) -> None:
+        alive = [(lease, ticket) for lease, ticket in self.tickets if lease.worker in self.publishers]
+        if alive:
+            lease, ticket = alive[-1 - act.what % len(alive)]
+            self.reach.add("late cancel" if lease.over else "cancel")
+            self.must("cancel", "POOL-017", ticket.cancel)
+            self.model.end(lease, late=lease.over)
+
+    def _lose_reader(self, act: Act) -> None:
+        """Workers are told that a rank is dead: one that was killed if there is one, else one that is not."""
+        rank = nth(self.killed_ranks or range(self.case.ranks), act.who)
+        for worker, publisher in self.publishers.items():
+            self.must("lost", "POOL-007", lambda p=publisher: p.lost(rank))  # type: ignore[misc]
+            self.model.lose_reader(worker, rank)
+            self.swept(worker)
+        self.reach.add("killed rank told" if self.killed_ranks else "living rank told lost")
+
+    def _kill_worker(self, act: Act) -> None:
+        if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
+            worker = nth(self.publishers, act.who)
+            self.killed.append(self.publishers.pop(worker))
+            self.killed_workers.add(worker)
+            self.reach.add("killed worker")
+
+    def _close_worker(self, act: Act) -> None:
+        if len(self.publishers) > 1:
+            self.closed(nth(self.publishers, act.who))
+
+    def closed(self, worker: int) -> None:
+        publisher = self.publishers.pop(worker)
+        self.must("close", "POOL-003", publisher.close)
+        self.must("the second close", "POOL-017", publisher.close)
+        self.model.check(
+            "POOL-003", publisher.leased == 0, f"a closed worker has {publisher.leased} bytes under leases"
+        )
+        for lease in self.model.leases:
+            if lease.worker == worker:
+                self.model.end(lease)
+
+
+class RankSide(Stage):
+    def _deliver(self, act: Act) -> None:
+        if not self.subscribers or not self.tickets:
+            return
+        lease, ticket = self.tickets[-1 - act.what % len(self.tickets)]
+        ranks = sorted(set(lease.parts) & set(self.subscribers))
+        if not ranks:
+            return
+        rank = nth(ranks, act.who)
+        self.reach |= {"delivered twice"} if any(c.lease is lease for c in self.copies[rank]) else set()
+        self.reach |= {"delivered late"} if lease.over else set()
+        got = self.must("receive", "MSG-005", lambda: self.subscribers[rank].receive(ticket.message))
+        field = difference(lease.sent, got, lease.held)
+        if not self.model.check(
+            "MSG-005", not field, f"publication {lease.number} on rank {rank}: {field} did not survive"
+        ):
+            raise Stop
+        there = [str(t.device) for t in metadata_tensors(got) if t.device != CPU]
+        self.model.check("MSG-006", not there, f"metadata on {there}")
+        if lease.held:
+            stayed = all(
+                not parts_of(i.payload) for i, d in zip(got.items, got.identities, strict=True) if d in lease.held
+            )
+            self.model.check("MSG-008", stayed, "a payload travelled whose rows are held")
+        self.copies[rank].append(Copy(lease, rank, [parts_of(i.payload) for i in got.items]))
+
+    def _copy(self, act: Act) -> Copy | None:
+        """A received request, counted back from the latest."""
+        if not self.subscribers:
+            return None
+        copies = self.copies[nth(self.subscribers, act.who)]
+        return copies[-1 - act.what % len(copies)] if copies else None
+
+    def _open(self, act: Act) -> None:
+        copy = self._copy(act)
+        if copy is None or copy.released:
+            return
+        for f in copy.features:
+            ready = f.ready()
+            self.model.check("POOL-006", ready or not self.model.healthy(copy), "a payload under a lease is not ready")
+            self.model.check("POOL-015", not ready or not self.model.gone(copy), "a payload that is gone is ready")
+        try:
+            copy.live = [[p if isinstance(p, Tensor) else p.open(CPU) for p in parts] for parts in copy.parts]
+        except Exception as error:
+            self.reach.add("open refused")
+            self.model.refused(copy, "open", error)
+            return
+        self.model.opened(copy)
+        self._read(act)
+
+    def _read(self, act: Act) -> None:
+        """Reads what is open, again, and then checks."""
+        copy = self._copy(act)
+        if copy is None or copy.released or not copy.live:
+            return
+        seen = [[bits_of(t).clone() for t in parts] for parts in copy.live]
+        self.model.was_read(copy, seen, self._checked(copy))
+
+    def _check(self, act: Act) -> None:
+        """Without having read: what never looks at the payload cannot see garbage, and may learn of a fence or not."""
+        copy = self._copy(act)
+        if copy is not None and not copy.released:
+            error = self._checked(copy)
+            if error is not None:
+                self.model.refused(copy, "check", error)
+
+    def _checked(self, copy: Copy) -> Exception | None:
+        for f in copy.features:
+            try:
+                f.check()
+            except Exception as error:
+                self.reach.add("check refused")
+                return error
+        return None
+
+    def _release(self, act: Act) -> None:
+        copy = self._copy(act)
+        if copy is not None:
+            self.released(copy)
+
+    def released(self, copy: Copy) -> None:
+        self.reach |= {"late release"} if copy.lease.over else set()
+        self.reach |= {"released twice"} if copy.released else set()
+        for f in copy.features:
+            self.must("release", "POOL-017", f.release)
+        self.model.release(copy)
+
+    def _beat(self, act: Act) -> None:
+        if self.subscribers:
+            rank = nth(self.subscribers, act.who)
+            self.must("beat", "POOL-006", self.subscribers[rank].beat)
+            self.model.beats[rank] = self.model.now
+
+    def _lose_worker(self, act: Act) -> None:
+        """Ranks are told that a worker is dead: one that was killed if there is one, else one that is not."""
+        worker = nth(self.killed_workers or range(self.case.workers), act.who)
+        for rank, subscriber in self.subscribers.items():
+            self.must("lost", "POOL-007", lambda s=subscriber: s.lost(worker))  # type: ignore[misc]
+            self.model.lose_worker(rank, worker)
+
+    def _kill_reader(self, act: Act) -> None:
+        if len(self.subscribers) > 1 or (act.what % 4 == 0 and self.subscribers):
+            rank = nth(self.subscribers, act.who)
+            self.killed += [self.subscribers.pop(rank), self.copies.pop(rank)]
+            self.killed_ranks.add(rank)
+            self.reach.add("killed rank")
+
+    def _close_reader(self, act: Act) -> None:
+        if len(self.subscribers) > 1:
+            rank = nth(self.subscribers, act.who)
+            self.must("close", "POOL-003", self.subscribers[rank].close)
+            self.must("the second close", "POOL-017", self.subscribers.pop(rank).close)
+            for copy in self.copies.pop(rank):
+                self.model.release(copy)
+            self.killed_ranks.add(rank)
+
+    def _corrupt(self, act: Act) -> None:
+        if not self.subscribers or not self.tickets:
+            return
+        rank = nth(self.subscribers, act.who)
+        message = spoiled(self.tickets[-1 - act.what // 16 % len(self.tickets)][1].message, act.what)
+        try:
+            got = self.subscribers[rank].receive(message)
+            for item in got.items:
+                for part in parts_of(item.payload):
+                    if isinstance(part, Feature):
+                        part.ready()
+                        bits_of(part.open(CPU)).clone()
+                        part.check()
+        except Exception as error:
+            said = f"a damaged message of {len(message)} bytes: {type(error).__name__}: {error}"
+            self.model.check("MSG-002", isinstance(error, PlumblineError), said)
+            self.reach.add("damaged message refused")
+        else:
+            self.model.check("MSG-002", isinstance(got, Prepared), f"a damaged message became {type(got).__name__}")
+            self.model.doubt(rank)
+
+
+def _overwrite(prepared: Prepared) -> None:
+    """What was published must not follow what its owner does with its memory next."""
+    for item in prepared.items:
+        for part in parts_of(item.payload):
+            if isinstance(part, Tensor) and part.numel():
+                torch.tensor([], dtype=torch.uint8).set_(part.untyped_storage()).fill_(0x5A)

@@ -1,0 +1,97 @@
+"""How Hypothesis draws transport cases: small pools, few publications, and schedules that come back to the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from plumbline.transport_faults import FaultCase
+from plumbline.transport_faulty import FAULTS
+from plumbline.transport_scenario import DRESSES, KINDS, Act, TransportCase, WireItem, WireRequest
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+_RARELY = st.sampled_from([False] * 7 + [True])
+_ROWS = [(4,), (16,), (1,), (40,), (0,), (4, 8), (2, 0, 3), (64,), (200,)]
+_DTYPES = ["float32", "float32", "bfloat16", "uint8", "float16", "int16", "float64", "int32"]
+_STRIDES = ["contiguous", "contiguous", "columns", "gaps", "offset", "odd"]
+_OFTEN = ["publish"] * 5 + ["deliver"] * 6 + ["open"] * 5 + ["read"] * 2 + ["release"] * 4
+_WEIGHTED = [*_OFTEN, *KINDS, *KINDS]
+_CYCLE = ("publish", "deliver", "open", "release")
+_ENDS = [
+    *([("cancel", 0)], [("lose_reader", 0)], [("advance", 3), ("collect", 0)]),
+    *([("advance", 3), ("beat", 0), ("collect", 0)], [("close_worker", 0)], [("kill_worker", 0), ("lose_worker", 0)]),
+    [("kill_reader", 0), ("lose_reader", 0), ("lose_reader", 0)],
+]
+"""What ends a lease under a reader, or seems to."""
+
+
+@st.composite
+def wire_items(draw: Draw) -> WireItem:
+    return WireItem(
+        seed=draw(st.integers(0, 3)),
+        rows=draw(st.sampled_from(_ROWS)),
+        dtype=draw(st.sampled_from(_DTYPES)),
+        strides=draw(st.sampled_from(_STRIDES)),
+        dress=draw(st.integers(0, DRESSES - 1)),
+        held=draw(_RARELY),
+    )
+
+
+@st.composite
+def wire_requests(draw: Draw) -> WireRequest:
+    return WireRequest(
+        items=tuple(draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))),
+        readers=draw(st.integers(0, 15)),
+        in_place=draw(_RARELY),
+        fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
+    )
+
+
+@st.composite
+def transport_cases(draw: Draw) -> TransportCase:
+    """Most acts come as cycles of one publication: to its end, to a fence under its reader and the reuse of its space, or
+    to a cancel and a release that come too late. The others come one by one."""
+    acts: list[Act] = []
+    for _ in range(draw(st.integers(1, 14))):
+        who, what = draw(st.integers(0, 3)), draw(st.integers(0, 31))
+        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late"]))
+        if form == "fence":
+            kinds = [*((k, what) for k in _CYCLE[:3]), *draw(st.sampled_from(_ENDS)), ("publish", what), ("read", 0)]
+            acts += [Act(k, at if k == "advance" else who, at if k == "publish" else 0) for k, at in kinds]
+        elif form == "late":
+            again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
+            acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]
+        elif form == "cycle":
+            cut = draw(st.sampled_from([4, 4, 3, 2]))
+            acts += [Act(kind, who, what if kind == "publish" else 0) for kind in _CYCLE[:cut]]
+        else:
+            acts.append(Act(draw(st.sampled_from(_WEIGHTED)), who, what))
+    return TransportCase(
+        workers=draw(st.sampled_from([1, 1, 2, 3])),
+        ranks=draw(st.sampled_from([1, 2, 2, 3, 4])),
+        pool=draw(st.sampled_from([4096, 8192, 16384, 65536, 1024, 0])),
+        requests=tuple(draw(st.lists(wire_requests(), min_size=1, max_size=3))),
+        acts=tuple(acts),
+    )
+
+
+@st.composite
+def fault_cases(draw: Draw, lines: int) -> FaultCase:
+    """lines: about as many as an actor runs, so that a stop falls anywhere among them."""
+    ranks = draw(st.sampled_from([2, 1, 3]))
+    number = st.integers(0, 4)
+    switches = st.tuples(st.integers(0, 40), st.integers(0, ranks))
+    stops = st.tuples(st.integers(0, ranks), st.integers(1, max(lines, 1)))
+    return FaultCase(
+        ranks=ranks,
+        pool=draw(st.sampled_from([2048, 1024, 4096])),
+        rows=tuple(draw(st.lists(st.sampled_from([4, 1, 8, 12]), min_size=1, max_size=4))),
+        cancels=tuple(draw(st.lists(number, max_size=2, unique=True))) if draw(_RARELY) else (),
+        mistaken=tuple(draw(st.lists(number, max_size=2, unique=True))) if draw(_RARELY) else (),
+        silent=draw(_RARELY),
+        switches=tuple(draw(st.lists(switches, max_size=12))),
+        stops=tuple(draw(st.lists(stops, max_size=2))),
+    )

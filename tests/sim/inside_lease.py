@@ -1,0 +1,217 @@
+"""Leases under late copies: a worker publishes into its pool, a rank on sim:0 opens, encodes and releases, slots are used
+again. The device waits for words and writes them; the host never does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+import torch
+from torch import Tensor
+
+import optimized
+from optimized.transport.pool import Lease, Pool
+from optimized.transport.publisher import PoolPublisher, PoolTicket
+from optimized.transport.subscriber import PoolSubscriber
+from plumbline.bench import expected_rows
+from plumbline.build import bits_of
+from plumbline.exact import ExactTower, exact_spec
+from plumbline.interface import (
+    BadExtra,
+    Budgets,
+    Chunk,
+    Domain,
+    Extra,
+    Identity,
+    Item,
+    Prepared,
+    Rows,
+    Runtime,
+)
+from plumbline.parts import image, prepared_of, rig_of
+from plumbline.rig import RecordingPort, build_rig
+from plumbline.scenario import ITEM_PATCHES, RequestRecipe, TowerRecipe
+from plumbline.sim import AT_ONCE, LATEST, Machine, SimPort
+from plumbline.sim.place import SimPlace
+
+TOWER = TowerRecipe()
+SPEC = exact_spec(TOWER)
+BUDGETS = Budgets(0, 64, ITEM_PATCHES)
+SCHEDULES = [LATEST, AT_ONCE, *range(1, 13)]
+NUMBERS = count()
+ROUNDS = 12
+
+
+@pytest.fixture
+def domain() -> Iterator[Domain]:
+    """A pool for a few of the requests below at a time."""
+    name = f"plumbline-sim-{os.getpid()}-{next(NUMBERS)}"
+    yield Domain(name=name, pool_bytes=3072, clock=lambda: 100.0)
+    assert not [entry for entry in os.listdir("/dev/shm") if entry.startswith(name)]
+
+
+def request(k: int) -> RequestRecipe:
+    return RequestRecipe(name=f"r{k}", items=(image(10 * k + 1, 5), image(10 * k + 2, 4)))
+
+
+def requests() -> list[Prepared]:
+    rig = rig_of(optimized.implementation)
+    return [prepared_of(rig, request(k)) for k in range(ROUNDS)]
+
+
+def runtime(domain: Domain, port: SimPort | RecordingPort) -> Runtime:
+    return Runtime(SPEC, port, BUDGETS, domain)
+
+
+class Acknowledged(SimPort):
+    """B048: words are written by the host, as soon as the copy is queued."""
+
+    def write(self, word: Tensor, value: int) -> None:
+        word.fill_(value)
+
+
+def serve(machine: Machine, domain: Domain, port: SimPort) -> tuple[bool, int]:
+    """Whether all rows came out right, and how many requests went through the pool."""
+    prepared = requests()
+    publisher = PoolPublisher(runtime(domain, RecordingPort(SPEC)), 0)
+    subscriber = PoolSubscriber(runtime(domain, port), 0)
+    place = SimPlace(machine)
+    rig = build_rig(optimized.implementation, ExactTower(TOWER, SPEC), SPEC, BUDGETS, place)
+    right: list[bool] = []
+    pooled = 0
+
+    def look(k: int, seen: Rows) -> None:
+        wanted = torch.cat([expected_rows(TOWER, item, 0, 0) for item in request(k).items])
+        right.append(torch.equal(bits_of(seen.rows), wanted))
+
+    for k, sent in enumerate(prepared):
+        before = publisher.leased
+        ticket = publisher.publish(sent, frozenset({0}))
+        pooled += publisher.leased > before
+        received = subscriber.receive(ticket.message)
+        rig.embed.admit(received)
+        step = rig.embed.step([Chunk(received.request_id, 0, len(received.token_ids))])
+        [result] = step.results
+        assert isinstance(result, Rows), result
+        place.read(result, lambda seen, k=k: look(k, seen))  # type: ignore[misc]
+        assert step.settle() == []
+        rig.embed.finish(received.request_id)
+        if k % 3 == 2:
+            machine.finish()
+        publisher.collect()
+    assert not machine.ledger.syncs
+    machine.finish()
+    publisher.collect()
+    assert publisher.leased == 0
+    subscriber.close()
+    publisher.close()
+    return len(right) == ROUNDS and all(right), pooled
+
+
+@pytest.mark.parametrize("seed", SCHEDULES)
+def test_rows_are_right_while_copies_are_late_and_places_are_used_again(seed: int, domain: Domain) -> None:
+    with Machine(seed) as machine:
+        right, pooled = serve(machine, domain, SimPort())
+        assert right
+        assert pooled >= 6
+        assert not machine.ledger.hazards
+        assert machine.ledger.contexts == {0}
+
+
+@pytest.mark.parametrize("seed", [LATEST, *range(1, 5)])
+def test_an_acknowledgement_before_the_copy_is_seen(seed: int, domain: Domain) -> None:
+    with Machine(seed) as machine:
+        right, _ = serve(machine, domain, Acknowledged())
+        hazards = bool(machine.ledger.hazards)
+    assert hazards or not right
+    assert seed != LATEST or (hazards and not right)
+
+
+# -------------------------------------------------------------------------------------------------- what is given back
+
+
+class OnlyOnAllocation(PoolPublisher):
+    """B049: places are taken back only when somebody needs one."""
+
+    allocating = False
+
+    def collect(self) -> None:
+        if self.allocating:
+            super().collect()
+
+    def publish(
+        self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
+    ) -> PoolTicket:
+        self.allocating = True
+        try:
+            return super().publish(prepared, readers, held)
+        finally:
+            self.allocating = False
+
+
+class LeakyPool(Pool):
+    """B051: nothing is given back while a request is being published."""
+
+    publishing = False
+
+    def end(self, lease: Lease) -> None:
+        if not self.publishing:
+            super().end(lease)
+
+
+class NoRollback(PoolPublisher):
+    def __init__(self, runtime: Runtime, worker: int) -> None:
+        super().__init__(runtime, worker)
+        assert self._pool is not None
+        self._pool.close()
+        self._pool: LeakyPool = LeakyPool(runtime.domain, worker)
+
+    def publish(
+        self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
+    ) -> PoolTicket:
+        self._pool.publishing = True
+        try:
+            return super().publish(prepared, readers, held)
+        finally:
+            self._pool.publishing = False
+
+
+@pytest.mark.parametrize(("kind", "left"), [(PoolPublisher, False), (OnlyOnAllocation, True)])
+@pytest.mark.parametrize("seed", SCHEDULES)
+def test_places_come_back_when_the_device_is_done(
+    kind: type[PoolPublisher], left: bool, seed: int, domain: Domain
+) -> None:
+    with Machine(seed) as machine:
+        port = SimPort()
+        publisher = kind(runtime(domain, RecordingPort(SPEC)), 0)
+        subscriber = PoolSubscriber(runtime(domain, port), 0)
+        for sent in requests()[:3]:
+            for item in subscriber.receive(publisher.publish(sent, frozenset({0})).message).items:
+                assert not isinstance(item.payload, Tensor | tuple | None)
+                item.payload.open(port.device)
+                item.payload.release()
+        if seed == LATEST:
+            assert publisher.leased, "the copies that read them are still to come"
+        machine.finish()
+        publisher.collect()
+        assert bool(publisher.leased) == left
+        subscriber.close()
+        publisher.close()
+
+
+@pytest.mark.parametrize(("kind", "left"), [(PoolPublisher, False), (NoRollback, True)])
+def test_a_publish_that_fails_at_a_later_item_leaves_nothing(
+    kind: type[PoolPublisher], left: bool, domain: Domain
+) -> None:
+    with Machine(LATEST):
+        publisher = kind(runtime(domain, SimPort()), 0)
+        sent = requests()[0]
+        good, bad = sent.items
+        broken = Item(bad.modality, bad.source, bad.payload, bad.spans, bad.grid_thw, {"x": Extra(object(), True)})
+        failing = Prepared(sent.request_id, sent.token_ids, (good, broken), sent.identities, sent.prefix_keys)
+        with pytest.raises(BadExtra):
+            publisher.publish(failing, frozenset({0}))
+        assert bool(publisher.leased) == left
+        publisher.close()

@@ -1,0 +1,253 @@
+"""Leases one obligation at a time: who may still read what, when its space comes back, and what fences report."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from plumbline.interface import LeaseLost, PayloadMissing, PlumblineError
+from plumbline.resolve import Subject
+from plumbline.transport_faulty import FAULTS, unpublishable
+from plumbline.transport_host import Both, Received, capacity, global_names, listening
+from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, metas_of, parts_of, prepared_of
+
+POOL = 1 << 14
+
+
+def wanted(seed: int, rows: int = 8) -> WireRequest:
+    return WireRequest((WireItem(seed, (rows, 3), "bfloat16", dress=2), WireItem(seed + 100, (rows,))))
+
+
+def filler(seed: int, both: Both) -> WireRequest:
+    """As large as half of what a worker has."""
+    return WireRequest((WireItem(seed, (both.domain.pool_bytes // both.domain.workers // 128,)),))
+
+
+def leasing(both: Both) -> None:
+    if not both.leases(wanted(0)):
+        pytest.skip("it puts nothing under a lease")
+
+
+@pytest.mark.requirement("POOL-001")
+def test_late_readers_read_what_was_published(subject: Subject) -> None:
+    """Many leases at once, read long after, in another order, by every reader; sizes that leave odd gaps."""
+    requests = [
+        WireRequest((WireItem(k, (1 + k % 5,), ("uint8", "bfloat16", "float64")[k % 3], dress=2),)) for k in range(24)
+    ]
+    with Both(subject.implementation, ranks=3, pool=POOL) as both:
+        messages = [both.publish(r, name=f"q{k}").message for k, r in enumerate(requests)]
+        for _ in range(10):
+            both.now += LEASE_SECONDS * 0.9
+            for s in both.subscribers:
+                s.beat()
+        for rank, subscriber in enumerate(both.subscribers):
+            order = list(range(24))[:: -1 if rank else 1]
+            got = {k: Received(subscriber, messages[k]) for k in order}
+            for k in order:
+                assert got[k].reads(requests[k]), f"request {k} on rank {rank}"
+                got[k].release()
+                both.publishers[0].collect()
+
+
+@pytest.mark.requirement("POOL-002")
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_space_waits_for_the_last_reader(subject: Subject, last: int) -> None:
+    with Both(subject.implementation, ranks=3, pool=POOL) as both:
+        first = filler(1, both)
+        message = both.publish(first).message
+        got = [Received(s, message) for s in both.subscribers]
+        assert all(g.reads(first) for g in got)
+        for rank, g in enumerate(got):
+            if rank != last:
+                g.release()
+        for k in range(4):
+            both.publish(filler(2 + k, both), name=f"later{k}")
+        assert got[last].reads(first)
+
+
+@pytest.mark.requirement("POOL-003")
+@pytest.mark.requirement("POOL-016")
+def test_everything_comes_back(subject: Subject) -> None:
+    with Both(subject.implementation, workers=2, ranks=2, pool=POOL) as both:
+        for turn in range(12):
+            request = filler(turn, both)
+            ticket = both.publish(request, worker=turn % 2, name=f"q{turn}")
+            for s in both.subscribers:
+                got = Received(s, ticket.message)
+                assert got.reads(request)
+                got.release()
+            both.publishers[turn % 2].collect()
+            assert both.publishers[turn % 2].leased == 0
+        rows = capacity(subject.implementation, POOL, 2, 2)
+        if rows:
+            for publisher in both.publishers:
+                publisher.publish(prepared_of("all", WireRequest((WireItem(0, (rows,)),))), frozenset({0}))
+                assert publisher.leased, "what fitted an empty place no longer fits"
+        both.close()
+        assert not global_names(both.domain.name)
+
+
+@pytest.mark.requirement("POOL-004")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_publish_that_fails_part_way_leaves_nothing(subject: Subject, fault: str, at: int) -> None:
+    request = wanted(3)
+    with Both(subject.implementation, pool=POOL) as both:
+        broken = unpublishable(prepared_of("q", request), fault, at)
+        for _ in range(50):
+            with pytest.raises((RuntimeError, PlumblineError)) as raised:
+                both.publishers[0].publish(broken, frozenset({0, 1}))
+            assert fault == "raises" or isinstance(raised.value, PlumblineError)
+            assert both.publishers[0].leased == 0
+        got = Received(both.subscribers[0], both.publish(request).message)
+        assert got.reads(request)
+
+
+@pytest.mark.requirement("POOL-005")
+@pytest.mark.requirement("POOL-017")
+def test_a_late_release_frees_no_stranger(subject: Subject) -> None:
+    """A reader is fenced, its space becomes another request's, and then it releases, and its ticket is cancelled."""
+    with Both(subject.implementation, pool=POOL) as both:
+        leasing(both)
+        for turn in range(6):
+            old = both.publish(filler(turn, both), 0, name=f"old{turn}")
+            late = Received(both.subscribers[0], old.message)
+            late.open()
+            old.cancel()
+            request = filler(50 + turn, both)
+            new = both.publish(request, 0, name=f"new{turn}")
+            leased = both.publishers[0].leased
+            late.release()
+            old.cancel()
+            both.publishers[0].collect()
+            assert both.publishers[0].leased == leased
+            assert not both.leases(filler(90, both)) or both.publishers[0].leased == leased
+            got = Received(both.subscribers[0], new.message)
+            assert got.reads(request)
+            got.release()
+            got.release()
+            both.publishers[0].collect()
+            assert both.publishers[0].leased == 0
+
+
+@pytest.mark.requirement("POOL-006")
+def test_a_healthy_reader_keeps_its_lease_however_long_it_queues(subject: Subject) -> None:
+    request = wanted(1)
+    with Both(subject.implementation, pool=POOL) as both:
+        message = both.publish(request).message
+        got = [Received(s, message) for s in both.subscribers]
+        for turn in range(60):
+            both.now += LEASE_SECONDS * 0.7
+            for s in both.subscribers:
+                s.beat()
+            both.publish(wanted(turn), name=f"q{turn}").cancel()
+        assert all(g.reads(request) for g in got)
+
+
+@pytest.mark.requirement("POOL-007")
+@pytest.mark.parametrize("how", ["told", "silent"])
+def test_a_dead_reader_keeps_nothing(subject: Subject, how: str) -> None:
+    """Rank 1 is never heard of again; rank 0 is well, and loses nothing."""
+    with Both(subject.implementation, pool=POOL) as both:
+        request = wanted(1)
+        kept = both.publish(request, 0)
+        got = Received(both.subscribers[0], kept.message)
+        alone = both.publishers[0].leased
+        shared = both.publish(wanted(5), name="shared").message
+        Received(both.subscribers[1], shared).open()
+        Received(both.subscribers[0], shared).release()
+        both.publish(wanted(6), 1, name="never received")
+        if how == "told":
+            both.publishers[0].lost(1)
+        else:
+            both.now += LEASE_SECONDS / 2
+            both.subscribers[0].beat()
+            both.now += LEASE_SECONDS * 0.8
+        both.publishers[0].collect()
+        assert both.publishers[0].leased == alone
+        assert got.reads(request)
+
+
+@pytest.mark.requirement("POOL-007")
+def test_a_dead_worker_leaves_nothing(subject: Subject) -> None:
+    request = wanted(1)
+    with Both(subject.implementation, workers=2, pool=POOL) as both:
+        dead = [Received(s, both.publish(request).message) for s in both.subscribers]
+        assert all(d.reads(request) for d in dead)
+        alive = [Received(s, both.publish(request, worker=1).message) for s in both.subscribers]
+        for s in both.subscribers:
+            s.lost(0)
+            s.lost(0)
+        for g in dead:  # refused, or still right
+            with contextlib.suppress(PayloadMissing, LeaseLost):
+                assert g.reads(request)
+            g.release()
+        assert all(g.reads(request) for g in alive)
+        for s in both.subscribers:
+            s.beat()
+            s.close()
+        both.publishers[1].close()
+        assert not global_names(both.domain.name)
+
+
+@pytest.mark.requirement("POOL-013")
+def test_a_full_pool_warns_once(subject: Subject) -> None:
+    with Both(subject.implementation, pool=POOL) as both, listening() as said:
+        leasing(both)
+        for k in range(20):
+            both.publish(filler(k, both), name=f"q{k}")
+        assert len(said) == 1, said
+
+
+@pytest.mark.requirement("POOL-014")
+def test_a_processor_writes_in_place(subject: Subject) -> None:
+    request = wanted(7)
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
+        if slot is None:
+            pytest.skip("it reserves nothing")
+        reserved = publisher.leased
+        for space, part in zip(slot.tensors, (p for i in request.items for p in parts_of(i)), strict=True):
+            space.copy_(part)
+        message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset({0, 1})).message
+        assert publisher.leased == reserved
+        for s in both.subscribers:
+            got = Received(s, message)
+            assert got.reads(request)
+            got.release()
+        publisher.collect()
+        assert publisher.leased == 0
+        given_back = publisher.reserve(metas_of(request), frozenset({0}))
+        assert given_back is not None
+        given_back.cancel()
+        assert publisher.leased == 0
+
+
+@pytest.mark.requirement("POOL-015")
+@pytest.mark.parametrize("end", ["cancel", "lost", "silence", "close"])
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_fence_is_reported(subject: Subject, end: str, reused: bool) -> None:
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        leasing(both)
+        ticket = both.publish(filler(1, both))
+        opened, unopened = (Received(both.subscribers[0], ticket.message) for _ in range(2))
+        opened.open()
+        opened.check()
+        if end == "cancel":
+            ticket.cancel()
+        elif end == "lost":
+            both.publishers[0].lost(0)
+        elif end == "silence":
+            both.now += 2 * LEASE_SECONDS
+        both.publishers[0].close() if end == "close" else both.publishers[0].collect()
+        if reused and end != "close":
+            for k in range(3):
+                both.publish(filler(2 + k, both), name=f"new{k}")
+        with pytest.raises(LeaseLost):
+            opened.check()
+        for got in (opened, unopened):
+            with pytest.raises(PayloadMissing):
+                got.open()
+            assert not any(p.ready() for p in got.parts)  # type: ignore[union-attr]

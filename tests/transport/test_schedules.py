@@ -1,0 +1,66 @@
+"""Generated schedules of calls on both sides of a transport, judged by a model of what is owed."""
+
+from __future__ import annotations
+
+import pytest
+
+from plumbline.interface import Capability
+from plumbline.parts import claimed
+from plumbline.profiles import PROFILES
+from plumbline.resolve import Subject
+from plumbline.transport_explore import FLOORS, check_case, explore_cases
+from plumbline.transport_scenario import TransportCase, loads
+from plumbline.transport_strategies import transport_cases
+
+MUTANT_SECONDS = 10
+
+
+@pytest.mark.workloads
+def test_generated_schedules(
+    subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    claimed(subject, Capability.TRANSPORT)
+    options = request.config.option
+    profile = PROFILES[options.profile]
+    found = explore_cases(
+        transport_cases(),
+        lambda case: check_case(case, subject.implementation),
+        examples=options.cases or profile.cases,
+        session_seed=options.plumbline_seed + shard,
+        seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
+        stop_at_first=profile.stop_at_first,
+    )
+    record_property("exploration", found.data())
+    assert not found.findings, found.said
+
+
+@pytest.mark.slow
+def test_schedules_reach_what_kills_bugs(subject: Subject, request: pytest.FixtureRequest) -> None:
+    claimed(subject, Capability.TRANSPORT)
+    if not PROFILES[request.config.option.profile].floors:
+        pytest.skip("too few cases for floors")
+    found = explore_cases(
+        transport_cases(),
+        lambda case: check_case(case, subject.implementation),
+        600,
+        request.config.option.plumbline_seed + 99,
+    )
+    if not found.reach["pooled"]:
+        pytest.skip("it puts nothing under a lease")
+    low = {
+        name: found.reach[name] / found.cases
+        for name, least in FLOORS.items()
+        if found.reach[name] < least * found.cases
+    }
+    assert found.first_failure is not None or not low, f"situations reached too rarely: {low}"
+
+
+def test_a_case_survives_json() -> None:
+    from hypothesis import given, settings
+
+    @settings(max_examples=50, database=None, deadline=None)
+    @given(transport_cases())
+    def survives(case: TransportCase) -> None:
+        assert loads(case.dumps()) == case
+
+    survives()
