@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters import vllm_release
+import adapters.vllm_release as vllm_release
 from adapters.vllm_cache import EncoderRows, Request, divided, features_of, joined, tensors_of, vllm
 from plumbline.interface import (
     BadChunk,

@@ -104,15 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     from plumbline.deviations import DeviationError
-    from plumbline.explore import UNWATCHED
+    from plumbline.explore import unwatched
     from plumbline.replay import CaseError
     from plumbline.resolve import SpecError
 
-    if options.inproc or options.replay:
-        os.environ[UNWATCHED] = "1"
-
     try:
-        return _main(options, given, console)
+        with unwatched(bool(options.inproc or options.replay)):
+            return _main(options, given, console)
     except (SpecError, DeviationError, CaseError) as error:
         console.print(f"[red]{error}[/]")
         return 2
@@ -179,7 +177,7 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
 
     judged = subjects if subjects[0].spec == "reference" else [resolve("reference"), *subjects]
     try:
-        found = run_photos(options.images, judged, lambda line: console.print(line))
+        found = run_photos(options.images, judged, console.print, processes=not options.inproc)
     except PhotoError as error:
         console.print(f"[red]photos: {error}[/]")
         raise SystemExit(2) from error

@@ -24,8 +24,8 @@ from plumbline.strategies import scenarios
 from plumbline.trace import Hang, Trace
 
 HANG_SECONDS = 20
-UNWATCHED = "PLUMBLINE_UNWATCHED"
-"""Environment variable: set where somebody may look around in a debugger for as long as he likes."""
+_UNWATCHED = "PLUMBLINE_UNWATCHED"
+"""An environment variable, so that child processes know too."""
 
 MOST_ROUNDS = 12
 CIRCUMSTANCE_CASES = 300
@@ -64,9 +64,23 @@ class _OutOfTime(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
+def unwatched(active: bool) -> Iterator[None]:
+    """No watchdog inside, if ``active``: somebody may look around in a debugger for as long as he likes."""
+    before = os.environ.get(_UNWATCHED)
+    if active:
+        os.environ[_UNWATCHED] = "1"
+    try:
+        yield
+    finally:
+        if active:
+            os.environ.pop(_UNWATCHED)
+            os.environ.update({} if before is None else {_UNWATCHED: before})
+
+
+@contextlib.contextmanager
 def watchdog(limit: float) -> Iterator[None]:
     """Turns a hang of Python code in the main thread into an exception. Elsewhere it does nothing, nor under a debugger."""
-    if threading.current_thread() is not threading.main_thread() or os.environ.get(UNWATCHED):
+    if threading.current_thread() is not threading.main_thread() or os.environ.get(_UNWATCHED):
         yield
         return
 

@@ -542,9 +542,7 @@ class Publisher(Protocol):
         """Space for the payloads of one request. None: there is none now, so produce them elsewhere."""
         ...
 
-    def publish(
-        self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
-    ) -> Ticket:
+    def publish(self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()) -> Ticket:
         """Puts payloads where ``readers`` find them. held: identities whose rows all of them hold; their payloads stay
         away. What does not fit travels in the message. Raises typed errors, and a raise leaves no lease behind."""
         ...

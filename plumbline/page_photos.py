@@ -16,6 +16,18 @@ _MEASURES = {
     "bytes_moved": "bytes moved",
     "bytes_hashed": "bytes hashed",
 }
+_PROCESSES = {
+    "workers": "workers",
+    "ranks": "ranks",
+    "requests": "requests",
+    "payload_bytes": "payload bytes published",
+    "pool_bytes": "bytes of the pool",
+    "pooled_bytes": "payload bytes in the pool",
+    "pooled_payloads": "payloads in the pool",
+    "message_payloads": "payloads in messages",
+    "seconds": "time, with the start of the processes",
+    "identical": "bit-identical to one process",
+}
 
 
 def photos(found: dict[str, Any] | None) -> Html:
@@ -43,9 +55,22 @@ def photos(found: dict[str, Any] | None) -> Html:
         tag("p", "A bar is a prompt: images in place, text between them, ticks where chunks end.", class_="note"),
         tag("div", *(_request(request, found) for request in found["requests"]), class_="requests"),
         tag("h3", "Work"),
-        tag("div", _work(found["runs"]), class_="scroll"),
+        tag("div", _table(found["runs"], _MEASURES), class_="scroll"),
+        _processes(found.get("processes", [])),
         id="photos",
     )
+
+
+def _processes(runs: list[dict[str, Any]]) -> Html:
+    """Nothing where everything ran in one process."""
+    if not runs:
+        return Html()
+    about = (
+        "The same requests, prepared and published by workers and embedded by every rank, each a process of its own. "
+        "The pool is too small for all payloads: what finds no room travels in its message."
+    )
+    table = tag("div", _table(runs, _PROCESSES), class_="scroll")
+    return join([tag("h3", "Processes"), tag("p", about, class_="note"), table])
 
 
 def _image(index: int, image: dict[str, Any]) -> Html:
@@ -88,11 +113,11 @@ def _request(request: dict[str, Any], found: dict[str, Any]) -> Html:
     return tag("div", name, tag("div", bar), class_="request")
 
 
-def _work(runs: list[dict[str, Any]]) -> Html:
+def _table(runs: list[dict[str, Any]], measures: dict[str, str]) -> Html:
     head = tag("tr", tag("td"), *(tag("th", run["implementation"], scope="col") for run in runs))
     rows = [
         tag("tr", tag("th", words, scope="row"), *(tag("td", _shown(key, run.get(key))) for run in runs))
-        for key, words in _MEASURES.items()
+        for key, words in measures.items()
         if any(key in run for run in runs)
     ]
     return tag("table", tag("thead", head), tag("tbody", *rows), class_="work")
@@ -101,4 +126,6 @@ def _work(runs: list[dict[str, Any]]) -> Html:
 def _shown(key: str, value: float | None) -> Html:
     if value is None:
         return join(["not counted"])
+    if isinstance(value, bool):
+        return join(["yes" if value else "no"])
     return join([f"{value:.3f} s" if key.endswith("seconds") else f"{value:,}"])

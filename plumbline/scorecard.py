@@ -37,6 +37,8 @@ def print_scorecard(report: Part, console: Console) -> None:
             console.print(Text(line, overflow="fold"))
     if report["photos"]:
         console.print(_photos(report["photos"]))
+        for found in report["photos"].get("processes", []):
+            console.print(Text(_processes(found), style="" if found["identical"] else "red", overflow="fold"))
     console.print()
     for implementation in report["implementations"]:
         console.print(_verdict(implementation))
@@ -120,6 +122,15 @@ def _photos(photos: Part) -> Text:
     if photos["identical"]:
         return Text(f"{start}every embedding bit-identical")
     return Text.assemble(start, (f"first difference: {photos['difference']}", "red"), overflow="fold")
+
+
+def _processes(found: Part) -> str:
+    same = "bit-identical" if found["identical"] else "embeddings differ"
+    return (
+        f"photos through {found['implementation']} in {found['workers'] + found['ranks']} processes: "
+        f"{found['requests']} requests, {found['payload_bytes']:,} bytes, {found['pooled_payloads']} payloads in the pool "
+        f"and {found['message_payloads']} in messages: {same}"
+    )
 
 
 def _verdict(implementation: Part) -> Text:
