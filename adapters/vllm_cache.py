@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapters import vllm_release
+import adapters.vllm_release as vllm_release
 from plumbline.interface import (
     CapabilityMissing,
     Encoded,
