@@ -85,7 +85,9 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(
-    ("faults", "setting", "invariant"), PLANTED, ids=lambda x: "-".join(f.name for f in x) if isinstance(x, set) else ""
+    ("faults", "setting", "invariant"),
+    PLANTED,
+    ids=lambda x: "-".join(sorted(f.name for f in x)) if isinstance(x, set) else "",
 )
 def test_a_planted_fault_gives_a_counterexample(faults: set[Fault], setting: Setting, invariant: str) -> None:
     """Otherwise a complete exploration says nothing."""
