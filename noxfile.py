@@ -101,10 +101,11 @@ def vllm(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def side_by_side(session: nox.Session) -> None:
-    """Host time of optimized and of SGLang's newest release, interleaved in one process."""
+    """Host time of optimized and of SGLang's newest release, interleaved; and transport, beside the usual ways."""
     install(session, "sglang")
-    folder = fetch_sglang(session, SGLANG[-1])
-    session.run("python", "-m", "benchmarks.sglang", *session.posargs, env={"PLUMBLINE_SGLANG": folder})
+    folder = {"PLUMBLINE_SGLANG": fetch_sglang(session, SGLANG[-1])}
+    session.run("python", "-m", "benchmarks.sglang", "--out", "report/side-by-side.json", env=folder)
+    session.run("python", "-m", "benchmarks.transport", "--out", "report/transport.json", env=folder)
 
 
 def hold(
@@ -139,6 +140,13 @@ def mutants(session: nox.Session) -> None:
     """Run the suite against every mutant; fails if one survives."""
     install(session)
     session.run("python", "-m", "plumbline.mutants", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the messages of both implementations, guided by coverage: --runs N executions of each, --keep what it found."""
+    install(session, "fuzz")
+    session.run("python", "tests/fuzz/fuzz_messages.py", *session.posargs)
 
 
 @nox.session(default=False)

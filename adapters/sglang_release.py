@@ -48,6 +48,7 @@ REAL = {
     "sglang.srt.utils.async_probe",
     "sglang.srt.utils.common",
     "sglang.srt.utils.cuda_ipc_transport_utils",
+    "sglang.srt.utils.stale_shm_cleanup",
 }
 """Over all releases; one that a release does not have is not asked for."""
 

@@ -24,7 +24,7 @@ def tensor_of_bits(bits: tuple[tuple[int, ...], ...], width: int, dtype: str) ->
 
 def bits_of(tensor: Tensor) -> Tensor:
     """The same elements as integers, so that NaN equals NaN and -0.0 differs from 0.0."""
-    return tensor.contiguous().view(_SIGNED[tensor.element_size()])
+    return tensor.contiguous().view(_SIGNED.get(tensor.element_size(), torch.int64))
 
 
 def with_strides(tensor: Tensor, strides: str) -> Tensor:

@@ -208,8 +208,8 @@ def decode(message: bytes) -> Wire:
         raise BadMessage(f"begins with {bytes(message[: len(MAGIC)])!r}, where {MAGIC!r} is read")
     try:
         return _decoder.decode(memoryview(message)[len(MAGIC) :])
-    except (DecodeError, ValidationError, UnicodeDecodeError) as error:
-        raise BadMessage(f"not a message: {error}") from error
+    except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(f"not a message of this version: {error}") from error
 
 
 def prepared_of(wire: Wire, feature: Callable[[WirePart], Feature] | None) -> Prepared:

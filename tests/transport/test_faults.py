@@ -29,7 +29,7 @@ def test_generated_faults(
     found = explore_cases(
         fault_cases(lines),
         lambda case: check_fault_case(case, subject.implementation),
-        examples=(options.cases or profile.cases) // 2,
+        examples=(options.cases or profile.cases) // (2 if profile.stop_at_first else 8),
         session_seed=options.plumbline_seed + shard,
         seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
         stop_at_first=profile.stop_at_first,

@@ -15,6 +15,10 @@ from plumbline.transport_strategies import transport_cases
 MUTANT_SECONDS = 10
 
 
+PART = 8
+"""Of as many schedules as there are workloads: each takes longer, and there is less to vary."""
+
+
 @pytest.mark.workloads
 def test_generated_schedules(
     subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
@@ -25,7 +29,7 @@ def test_generated_schedules(
     found = explore_cases(
         transport_cases(),
         lambda case: check_case(case, subject.implementation),
-        examples=options.cases or profile.cases,
+        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else PART),
         session_seed=options.plumbline_seed + shard,
         seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
         stop_at_first=profile.stop_at_first,
