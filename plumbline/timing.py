@@ -36,28 +36,40 @@ def _no_collection() -> Iterator[None]:
 
 
 def in_turns(
-    contestants: Mapping[str, Contestant], rounds: int, warmup: int = 2, done: Callable[[int], object] = lambda _: None
+    contestants: Mapping[str, Contestant],
+    rounds: int,
+    warmup: int = 2,
+    runs: int = 1,
+    done: Callable[[int], object] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each run, two for each contestant and round: A B B A. done: called with the number of each round."""
+    """Seconds of each run, two turns for each contestant and round: A B B A.
+
+    runs: in a row at each turn. The first of them finds the processor's caches full of what the other left there, the
+    others find what they left themselves. done: called with the number of each round.
+    """
     order = [*contestants, *reversed(list(contestants))]
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     with _no_collection():
         for number in range(-warmup, rounds):
             gc.collect()
             for name in order:
-                contestants[name].ready()
-                began = time.perf_counter()
-                contestants[name].run()
-                seconds = time.perf_counter() - began
-                if number >= 0:
-                    samples[name].append(seconds)
+                for _ in range(runs):
+                    contestants[name].ready()
+                    began = time.perf_counter()
+                    contestants[name].run()
+                    seconds = time.perf_counter() - began
+                    if number >= 0:
+                        samples[name].append(seconds)
             done(number)
     return samples
 
 
-def ratio(a: list[float], b: list[float], resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
-    """Median of a's rounds over b's, and the ends of its bootstrapped 95 % interval. A round is two runs of each."""
-    rounds = [(a[k] + a[k + 1]) / (b[k] + b[k + 1]) for k in range(0, len(a), 2)]
+def ratio(
+    a: list[float], b: list[float], rounds_of: int = 2, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Median of a's rounds over b's, and the ends of its bootstrapped 95 % interval. rounds_of: runs of each in a round."""
+    starts = range(0, len(a), rounds_of)
+    rounds = [sum(a[k : k + rounds_of]) / sum(b[k : k + rounds_of]) for k in starts]
     draw = random.Random(seed)
     medians = sorted(statistics.median(draw.choices(rounds, k=len(rounds))) for _ in range(resamples))
     return statistics.median(rounds), medians[resamples * 25 // 1000], medians[resamples * 975 // 1000]
