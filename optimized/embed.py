@@ -212,24 +212,21 @@ class Embedder:
 
     def _plan(self, chunk: Chunk, seen: set[RequestId]) -> Plan:
         request = self._request(chunk.request_id)
-        wrong = self._wrong(chunk, request, chunk.request_id in seen)
+        lo, hi, known = chunk.lo, chunk.hi, len(seen)
         seen.add(chunk.request_id)
-        if wrong is not None:
-            raise wrong
-        pieces = request.places.pieces(chunk.lo, chunk.hi)
+        whole = type(lo) is int and type(hi) is int and 0 <= lo < hi <= request.length
+        if not whole or len(seen) == known or request.epoch not in (None, self.epoch):
+            raise self._wrong(chunk, request, len(seen) == known, whole)
+        pieces = request.places.pieces(lo, hi)
         return Plan(chunk, request, pieces, tuple(dict.fromkeys([item for item, _, _, _ in pieces])))
 
-    def _wrong(self, chunk: Chunk, request: Admitted, second: bool) -> PlumblineError | None:
-        lo, hi = chunk.lo, chunk.hi
+    def _wrong(self, chunk: Chunk, request: Admitted, second: bool, whole: bool) -> PlumblineError:
+        where = f"request {chunk.request_id}"
         if second:
-            return BadChunk("the second chunk of its request in one step", where=f"request {chunk.request_id}")
-        if type(lo) is not int or type(hi) is not int or not 0 <= lo < hi <= request.length:
-            what = f"the chunk is empty or not inside [0, {request.length})"
-            return BadChunk(what, where=f"request {chunk.request_id}")
-        if request.epoch is not None and request.epoch != self.epoch:
-            what = f"served under epoch {request.epoch}, now {self.epoch}"
-            return EpochChanged(what, where=f"request {chunk.request_id}", hint="retract it")
-        return None
+            return BadChunk("the second chunk of its request in one step", where=where)
+        if not whole:
+            return BadChunk(f"the chunk is empty or not inside [0, {request.length})", where=where)
+        return EpochChanged(f"served under epoch {request.epoch}, now {self.epoch}", where=where, hint="retract it")
 
     def _find(self, plans: Sequence[Plan]) -> tuple[dict[Key, Known], dict[Key, list[Wanted]]]:
         """What is at hand, and for each missing key the items of this step that want it."""
