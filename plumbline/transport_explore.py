@@ -25,9 +25,9 @@ FLOORS = {
     "message": 0.02,
     "fallback": 0.05,
     "pooled": 0.30,
-    "in place": 0.01,
+    "in place": 0.005,
     "held": 0.03,
-    "publish fails": 0.03,
+    "publish fails": 0.01,
     "cancel": 0.02,
     "late cancel": 0.01,
     "delivered twice": 0.02,
@@ -40,7 +40,7 @@ FLOORS = {
     "killed rank told": 0.002,
     "living rank told lost": 0.02,
     "killed worker": 0.02,
-    "damaged message refused": 0.02,
+    "damaged message refused": 0.003,
 }
 """Least share of the cases of a session that reach a situation, where payloads are put under leases at all."""
 
