@@ -50,6 +50,8 @@ class PoolPublisher:
     raises, everything is as before: the slot is still reserved.
     """
 
+    pool_type = Pool
+
     def __init__(self, runtime: Runtime, worker: int) -> None:
         self.port = runtime.port
         self.ranks = runtime.domain.ranks
@@ -58,7 +60,7 @@ class PoolPublisher:
         self._pool: Pool | None = None
         sweep(runtime.domain.name, worker)
         try:
-            self._pool = Pool(runtime.domain, worker)
+            self._pool = self.pool_type(runtime.domain, worker)
         except OSError as error:
             self._warn(f"no pool ({error})")
 

@@ -114,6 +114,8 @@ class PoolFeature:
 class PoolSubscriber:
     """Reads the segments of all workers of the domain, each mapped once. holds: of received messages, not ended."""
 
+    hold_type = Hold
+
     def __init__(self, runtime: Runtime, rank: int) -> None:
         self.domain = runtime.domain
         self.port = runtime.port
@@ -132,7 +134,7 @@ class PoolSubscriber:
         segment = self._segment(lease.worker, lease.stamp)
         if segment is not None and lease.slot >= segment.slots:
             raise BadMessage(f"slot {lease.slot}, where there are {segment.slots}")
-        hold = Hold(self, lease, segment)
+        hold = self.hold_type(self, lease, segment)
         features: dict[messages.WirePart, PoolFeature] = {}
 
         def feature(part: messages.WirePart) -> PoolFeature:
