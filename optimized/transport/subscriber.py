@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import torch
 from torch import Tensor
 
 from optimized.transport import messages
+from optimized.transport.watchdog import Watchdog
 from optimized.transport.words import FOLDER, Segment, file_name, nanoseconds, segments_of
 from plumbline.interface import (
     BadMessage,
@@ -19,6 +21,7 @@ from plumbline.interface import (
 )
 
 CPU = torch.device("cpu")
+log = logging.getLogger(__name__)
 
 
 class Hold:
@@ -53,7 +56,9 @@ class Hold:
         segment = self.segment
         if segment is None or self.fenced:
             raise PayloadMissing("the payload was released here, or its place was taken back")
-        self._subscriber.port.wait(segment.ready_word(self.slot), self.generation)
+        if int(segment.ready[self.slot]) < self.generation:
+            self._subscriber.port.wait(segment.ready_word(self.slot), self.generation)
+            self._subscriber.watchdog.watch(segment, self.slot, self.generation)
         return segment
 
     def move(self, tensor: Tensor) -> Tensor:
@@ -75,7 +80,8 @@ class Hold:
 
 
 class PoolFeature:
-    """A payload in a worker's segment: for the CPU a view of it, for another device one move, kept until release."""
+    """A payload in a worker's segment: a view of it where the memory is the reader's too, else one move, kept until
+    release."""
 
     def __init__(self, hold: Hold, start: int, meta: TensorMeta) -> None:
         self.meta = meta
@@ -91,7 +97,7 @@ class PoolFeature:
         if self._released:
             raise PayloadMissing("the payload was released", hint="open it before release")
         segment = self._hold.place()
-        borrow = device.type == "cpu"
+        borrow = device == self.meta.device == CPU
         if borrow not in self._opened:
             view = segment.tensor(self._start, self.meta.shape, self.meta.dtype)
             self._opened[borrow] = view if borrow else self._hold.move(view)
@@ -119,6 +125,7 @@ class PoolSubscriber:
     def __init__(self, runtime: Runtime, rank: int) -> None:
         self.domain = runtime.domain
         self.port = runtime.port
+        self.watchdog = Watchdog()
         self.rank = rank
         self.holds: set[Hold] = set()
         self._segments: dict[tuple[int, int], Segment] = {}
@@ -160,7 +167,11 @@ class PoolSubscriber:
             segment.heard[self.rank] = now
 
     def lost(self, worker: int) -> None:
-        """Payloads of its messages that are still on their way are refused too. Start no successor before all ranks know."""
+        """Payloads of its messages that are still on their way are refused too, on all ranks, and no stream waits for them
+        any longer. Start no successor before all ranks know."""
+        for (owner, _), segment in self._segments.items():
+            if owner == worker:
+                segment.fence()
         for (owner, _), path in segments_of(self.domain.name).items():
             if owner == worker:
                 with contextlib.suppress(OSError):
@@ -180,7 +191,11 @@ class PoolSubscriber:
         key = (worker, stamp)
         if key not in self._segments:
             path = FOLDER / file_name(self.domain.name, worker, stamp)
-            segment = Segment.attach(path, stamp, self.domain.ranks)
+            try:
+                segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
+            except OSError as error:
+                log.warning("rank %d cannot use the pool of worker %d: %s", self.rank, worker, error)
+                segment = None
             if segment is None:
                 return None
             self._segments[key] = segment
@@ -191,7 +206,13 @@ def placed(part: messages.WirePart, segment: Segment | None) -> tuple[int, Tenso
     """Where a payload begins, and what it is. Raises BadMessage: it cannot lie there."""
     nbytes, dtype = messages.nbytes_of(part), messages.dtype_of(part)
     assert isinstance(part.at, int)
-    inside = segment is None or segment.payload_start <= part.at <= segment.size - nbytes
-    if not inside or part.at % dtype.itemsize:
-        raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
-    return part.at, TensorMeta(part.shape, dtype, nbytes, CPU)
+    device = CPU
+    if segment is not None:
+        lo, hi = segment.payload_start, segment.size
+        if segment.device is not None and part.at >= segment.size:
+            lo, hi, device = segment.size, segment.stop, segment.device.device
+        if not lo <= part.at <= hi - nbytes:
+            raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
+    if part.at % dtype.itemsize:
+        raise BadMessage(f"a payload of {dtype} at {part.at}")
+    return part.at, TensorMeta(part.shape, dtype, nbytes, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -96,6 +97,8 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.pinned = Pinned(self.ledger, self.scheduler)
         self.streams: dict[int, Stream] = {}
         self.defaults: dict[int, Stream] = {}
+        self.shared: weakref.WeakValueDictionary[bytes, SimTensor] = weakref.WeakValueDictionary()
+        """By handle: what ports share."""
 
     def __enter__(self) -> Machine:
         MACHINES.append(self)
