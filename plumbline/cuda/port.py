@@ -6,6 +6,7 @@ the two, so that no context comes to be on the other: that would take some 500 M
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import weakref
 from bisect import bisect_right
@@ -18,7 +19,9 @@ from torch import Tensor
 
 GRANULE = 2 << 20
 """Bytes. Smaller allocations share one with others, and a handle opens all of it."""
-HANDLE = struct.Struct("<36sQ64s")
+CUDA_HANDLE = 64
+"""Bytes. Not every release of cuda-bindings gives them otherwise than by their address."""
+HANDLE = struct.Struct(f"<36sQ{CUDA_HANDLE}s")
 """The GPU's UUID, size in bytes, and CUDA's own handle."""
 
 
@@ -63,7 +66,7 @@ class CudaPort:
         with torch.cuda.device(self.device):
             start = int(ask(runtime.cudaMalloc(size), f"no {size} bytes of device memory"))
             name = done(runtime.cudaIpcGetMemHandle(start))
-        handle = HANDLE.pack(self.uuid.encode(), nbytes, bytes(name.reserved))
+        handle = HANDLE.pack(self.uuid.encode(), nbytes, ctypes.string_at(name.getPtr(), CUDA_HANDLE))
         storage = self._storage(start, nbytes)
         own[handle] = storage
         self._at_end(storage, lambda: runtime.cudaFree(start))
@@ -79,7 +82,7 @@ class CudaPort:
     def _open(self, handle: bytes) -> torch.UntypedStorage:
         uuid, nbytes, reserved = HANDLE.unpack(handle)
         name = runtime.cudaIpcMemHandle_t()
-        name.reserved = reserved
+        ctypes.memmove(name.getPtr(), reserved, CUDA_HANDLE)
         with torch.cuda.device(self.device):
             opened = runtime.cudaIpcOpenMemHandle(name, runtime.cudaIpcMemLazyEnablePeerAccess)
             start = int(ask(opened, f"the memory of GPU {uuid.decode()} cannot be mapped on {self.device}"))
