@@ -31,6 +31,19 @@ class Gone(Exception):
     """The process ended before it answered."""
 
 
+class Local(Generic[T]):
+    """The same calls to an object in this process."""
+
+    def __init__(self, kind: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> None:
+        self._object = kind(*arguments, **named)
+
+    def call(self, function: Callable[Concatenate[T, P], R], *arguments: P.args, **named: P.kwargs) -> R:
+        return function(self._object, *arguments, **named)
+
+    def discard(self) -> None:
+        """Nothing: it ends with this process."""
+
+
 class Remote(Generic[T]):
     """``kind(*arguments)`` in a spawned process. It does one call after the other, and ends with its owner.
 
@@ -103,12 +116,16 @@ class Remote(Generic[T]):
             self.process.join(10)
         return status
 
+    def discard(self) -> None:
+        """Kills it if it is still there."""
+        if self.process.is_alive():
+            self.kill()
+
     def __enter__(self) -> Remote[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.is_alive():
-            self.kill()
+        self.discard()
 
 
 def _serve(pipe: Connection, kind: Callable[..., object], arguments: Any, named: Any) -> None:

@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from plumbline.bench import Verdicts
 from plumbline.build import bits_of
 from plumbline.interface import DevicePort, Domain, Feature, PlumblineError, Prepared, Publisher, Subscriber, Transport
-from plumbline.remote import Remote
+from plumbline.remote import Local, Remote
 from plumbline.resolve import resolve
 from plumbline.rig import RecordingPort
 from plumbline.transport_fields import difference, metadata_tensors, parts_of, same_bits
@@ -27,12 +28,16 @@ CPU = torch.device("cpu")
 
 
 def port_of(device: torch.device) -> DevicePort:
-    """Of the CPU or of a GPU."""
-    if device.type == "cpu":
-        return RecordingPort(SPEC)
-    from plumbline.cuda.port import CudaPort  # needs packages that a machine without a GPU does without
+    """Of the CPU, of a GPU, or of a simulated device."""
+    if device.type == "sim":
+        from plumbline.sim import SimPort  # registers a device with torch, once and for all
 
-    return CudaPort(device.index)
+        return SimPort(device.index)
+    if device.type == "cuda":
+        from plumbline.cuda.port import CudaPort  # needs packages that a machine without a GPU does without
+
+        return CudaPort(device.index)
+    return RecordingPort(SPEC)
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ class Side:
 
     def settle(self) -> None:
         """Until the device has done everything that is queued."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize(self.device)
 
     def free_memory(self) -> int:
         """Bytes of the device that no process uses; what this one keeps for later is given back first."""
@@ -184,11 +189,20 @@ def release(prepared: Prepared) -> None:
 
 
 class Fleet:
-    """The processes of one engine; killed at the end, whatever happened. devices: one for each worker, and each rank."""
+    """One engine: a device for each worker and each rank. Processes are killed at the end, whatever happened.
 
-    def __init__(self, workers: Sequence[str], ranks: Sequence[str], spec: str = "optimized") -> None:
-        self.workers = [Remote(Worker, device, spec) for device in workers]
-        self.ranks = [Remote(Rank, device, spec) for device in ranks]
+    process: Remote, or Local for all of them in this one.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[str],
+        ranks: Sequence[str],
+        process: Callable[..., Remote[Any] | Local[Any]] = Remote,
+        spec: str = "optimized",
+    ) -> None:
+        self.workers: list[Remote[Worker] | Local[Worker]] = [process(Worker, device, spec) for device in workers]
+        self.ranks: list[Remote[Rank] | Local[Rank]] = [process(Rank, device, spec) for device in ranks]
         self._published = 0
 
     def __enter__(self) -> Fleet:
@@ -196,9 +210,9 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:
-            worker.__exit__()
+            worker.discard()
         for rank in self.ranks:
-            rank.__exit__()
+            rank.discard()
 
     def join(self, domain: Domain) -> None:
         for number, worker in enumerate(self.workers):

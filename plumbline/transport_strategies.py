@@ -42,11 +42,11 @@ def wire_items(draw: Draw) -> WireItem:
 
 
 @st.composite
-def wire_requests(draw: Draw) -> WireRequest:
+def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> WireRequest:
     return WireRequest(
         items=tuple(draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))),
         readers=draw(st.integers(0, 15)),
-        in_place=draw(_RARELY),
+        in_place=draw(in_place),
         fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
     )
 
@@ -83,7 +83,7 @@ def deliveries() -> st.SearchStrategy[Delivery]:
     return st.builds(
         Delivery,
         workers=st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple),
-        requests=st.lists(wire_requests(), min_size=1, max_size=5).map(tuple),
+        requests=st.lists(wire_requests(st.booleans()), min_size=1, max_size=5).map(tuple),
     )
 
 
