@@ -15,7 +15,17 @@ from torch import Tensor
 
 from plumbline.bench import Verdicts
 from plumbline.build import bits_of
-from plumbline.interface import DevicePort, Domain, Feature, PlumblineError, Prepared, Publisher, Subscriber, Transport
+from plumbline.interface import (
+    DevicePort,
+    Domain,
+    Feature,
+    Identity,
+    PlumblineError,
+    Prepared,
+    Publisher,
+    Subscriber,
+    Transport,
+)
 from plumbline.remote import Local, Remote
 from plumbline.resolve import resolve
 from plumbline.rig import RecordingPort
@@ -99,9 +109,8 @@ class Worker(Side):
             for space, part in zip(slot.tensors, payload_tensors(prepared), strict=True):
                 space.copy_(part)
             prepared = prepared_of(name, request, slot.tensors)
-        held = frozenset(identity_of(item) for item in request.items if item.held)
         began = time.perf_counter()
-        message = publisher.publish(prepared, readers, held).message
+        message = publisher.publish(prepared, readers, held_of(request)).message
         seconds = time.perf_counter() - began
         return Sent(name, request, message, publisher.leased - before, slot is not None, seconds)
 
@@ -133,7 +142,8 @@ class Rank(Side):
                 t for t in live if (t.device.type, t.device.index or 0) != (self.device.type, self.device.index or 0)
             ]
             verdicts.check("POOL-009", not away, f"{sent.name} is on {[str(t.device) for t in away]}")
-            wanted = [bits_of(p) for item in sent.request.items if not item.held for p in wire_parts(item)]
+            travelled = [item for item in sent.request.items if identity_of(item) not in held_of(sent.request)]
+            wanted = [bits_of(p) for item in travelled for p in wire_parts(item)]
             right = same_bits([[bits_of(t.cpu()) for t in live]], [wanted])
             check(got)
             verdicts.check("POOL-001", right, f"{sent.name} reads other bytes, and check() is silent")
@@ -143,8 +153,7 @@ class Rank(Side):
 
     def receive(self, sent: Sent, verdicts: Verdicts) -> Prepared:
         got = self.subscriber.receive(sent.message)
-        held = frozenset(identity_of(item) for item in sent.request.items if item.held)
-        field = difference(prepared_of(sent.name, sent.request), got, held)
+        field = difference(prepared_of(sent.name, sent.request), got, held_of(sent.request))
         verdicts.check("MSG-005", not field, f"{field} of {sent.name} did not survive")
         there = [str(t.device) for t in metadata_tensors(got) if t.device != CPU]
         verdicts.check("MSG-006", not there, f"metadata of {sent.name} on {there}")
@@ -164,6 +173,10 @@ class Rank(Side):
     def leave(self) -> None:
         self.subscriber.close()
         del self.subscriber
+
+
+def held_of(request: WireRequest) -> frozenset[Identity]:
+    return frozenset(identity_of(item) for item in request.items if item.held)
 
 
 def payload_tensors(prepared: Prepared) -> list[Tensor]:
@@ -235,7 +248,7 @@ class Fleet:
             readers = frozenset(r for r in everybody if request.readers >> r & 1) or everybody
             worker = self.workers[case.workers[number % len(case.workers)] % len(self.workers)]
             self._published += 1
-            plain = dataclasses.replace(request, fault="", in_place=request.in_place and not any_held(request))
+            plain = dataclasses.replace(request, fault="", in_place=request.in_place and not held_of(request))
             sent = worker.call(Worker.publish, f"q{self._published}", plain, readers)
             reach |= {"pooled"} if sent.taken else {"message"}
             reach |= {"in place"} if sent.in_place else set()
@@ -253,7 +266,3 @@ class Fleet:
             leased = process.call(Worker.leased)
             verdicts.check("POOL-003", leased == 0, f"worker {number} keeps {leased} bytes after all were released")
         return verdicts, reach
-
-
-def any_held(request: WireRequest) -> bool:
-    return any(item.held for item in request.items)
