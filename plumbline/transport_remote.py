@@ -77,8 +77,10 @@ class Side:
         return transport_of(self.implementation, domain, port=self.port)
 
     def said(self) -> list[str]:
-        """Warnings until now."""
-        return list(self._said)
+        """Warnings since the last call."""
+        said = list(self._said)
+        self._said.clear()
+        return said
 
     def settle(self) -> None:
         """Until the device has done everything that is queued."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -36,11 +37,11 @@ def domain_of(fleet_ranks: int, space: str) -> Domain:
 def hold(found: CaseExploration, domain: Domain) -> None:
     assert not found.findings, found.said
     assert found.cases == CASES
-    assert {"pooled", "in place", "message"} <= set(found.reach)
+    assert {"pooled", "in place", "message"} <= set(found.reach), found.reach
     assert not global_names(domain.name)
 
 
-@pytest.mark.requirement("POOL-001", "POOL-003", "POOL-009", "POOL-014", "MSG-005", "MSG-006", "MSG-008")
+@pytest.mark.requirement("POOL-001", "POOL-003", "POOL-009", "POOL-013", "POOL-014", "MSG-005", "MSG-006", "MSG-008")
 @pytest.mark.parametrize("space", SPACES)
 def test_between_processes(fleet: Fleet, space: str, request: pytest.FixtureRequest) -> None:
     domain = domain_of(len(fleet.ranks), space)
@@ -49,8 +50,8 @@ def test_between_processes(fleet: Fleet, space: str, request: pytest.FixtureRequ
     fleet.leave()
     hold(found, domain)
     for worker in fleet.workers:
-        said = worker.call(Worker.said)
-        assert len(said) == len(set(said)), said
+        kinds = [re.sub(r"\d+", "#", line) for line in worker.call(Worker.said)]
+        assert len(kinds) == len(set(kinds)), kinds
 
 
 @pytest.mark.requirement("POOL-001", "POOL-003", "MSG-005", "MSG-006")
@@ -69,9 +70,7 @@ def test_inside_one_process(gpus: list[str], space: str, request: pytest.Fixture
 
 LARGE = 64 * MIB
 ROUNDS = tuple(
-    Delivery(
-        (0, 1), tuple(WireRequest((WireItem(seed, (rows,)),), in_place=seed % 2 == 0) for rows in (1, 1000, 40000))
-    )
+    Delivery((0, 1), tuple(WireRequest((WireItem(seed, (rows,)),), 15, seed % 2 == 0) for rows in (1, 1000, 40000)))
     for seed in range(4)
 )
 
@@ -86,7 +85,8 @@ def test_memory_comes_back(fleet: Fleet) -> None:
         for case in ROUNDS:
             verdicts, reach = fleet.deliver(case)
             assert not verdicts.violations
-            assert reach == {"pooled", "in place"}
+            assert "pooled" in reach
+            assert "message" not in reach
         fleet.leave()
         assert not global_names(name)
         free.append([rank.call(Rank.free_memory) for rank in fleet.ranks])
