@@ -96,7 +96,7 @@ class PoolPublisher:
     ) -> PoolTicket:
         self._check(readers)
         every, travelling = self._payloads(prepared, held)
-        pool, slot, lease = self._pool, self._slot_of(every, f"request {prepared.request_id}"), None
+        pool, slot, lease = self._pool, self._slot_of(every, prepared), None
         places: dict[int, int] = {}
         if pool is not None and slot is not None:
             lease = slot
@@ -144,18 +144,17 @@ class PoolPublisher:
         """The request's distinct tensors that have any bytes, and those of them that travel. Raises BadPayload."""
         every: dict[int, Tensor] = {}
         travelling: dict[int, Tensor] = {}
-        for index, (item, identity) in enumerate(zip(prepared.items, prepared.identities, strict=False)):
+        for item, identity in zip(prepared.items, prepared.identities, strict=False):
             for part in messages.payload_tensors(item):
                 if reason := unusable(part):
-                    where = f"request {prepared.request_id}, item {index}"
-                    raise BadPayload(reason, where=where, hint="publish plain tensors")
+                    raise BadPayload(reason, where=messages.where_of(prepared), hint="publish plain tensors")
                 if part.numel():
                     every[id(part)] = part
                     if identity not in held:
                         travelling[id(part)] = part
         return list(every.values()), list(travelling.values())
 
-    def _slot_of(self, parts: Sequence[Tensor], where: str) -> Lease | None:
+    def _slot_of(self, parts: Sequence[Tensor], prepared: Prepared) -> Lease | None:
         """The reserved slot that all ``parts`` can be published in. Raises BadPayload."""
         pool, slots = self._pool, set[Lease | None]()
         for part in parts:
@@ -166,7 +165,7 @@ class PoolPublisher:
             slot = pool.reserved(start)
             if slot is None:
                 what = "a payload lies in a slot that was published or cancelled"
-                raise BadPayload(what, where=where, hint="reserve another")
+                raise BadPayload(what, where=messages.where_of(prepared), hint="reserve another")
             plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
             slots.add(slot if plain and slot.holds(start, start + part.nbytes) else None)
         return slots.pop() if len(slots) == 1 else None
