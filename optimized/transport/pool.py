@@ -157,7 +157,8 @@ class Pool:
 
     def grant(self, lease: Lease, readers: Iterable[int]) -> None:
         """From now on ``readers`` have it, until each of them has let go of it."""
-        self._waiting[lease.slot, list(readers)] = True
+        for reader in readers:
+            self._waiting[lease.slot, reader] = True
         self._granted_at[lease.slot] = nanoseconds(self._clock)
         self._of[lease.slot] = self.segment.generations[lease.slot] = lease.generation
         lease.granted = True

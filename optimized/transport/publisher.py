@@ -95,31 +95,27 @@ class PoolPublisher:
         self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
     ) -> PoolTicket:
         self._check(readers)
-        every, travelling = self._payloads(prepared, held)
-        pool, slot, lease = self._pool, self._slot_of(every, f"request {prepared.request_id}"), None
-        places: dict[int, int] = {}
-        if pool is not None and slot is not None:
-            lease = slot
-            places = {id(part): pool.segment.offset(part) for part in travelling}
-        elif pool is not None and travelling and (lease := self._room(pool, travelling)) is not None:
-            places = dict(zip(map(id, travelling), lease.starts, strict=True))
+        pool = self._pool
+        parts, places, lease = self._payloads(prepared, held)
+        in_place = lease is not None
+        if pool is not None and parts and not in_place:
+            lease = self._room(pool, parts)
+            places = dict(zip(map(id, parts), lease.starts, strict=True)) if lease is not None else {}
         try:
             wire = None
             if pool is not None and lease is not None:
-                if slot is None:
-                    self._fill(pool, travelling, lease.starts)
+                if not in_place:
+                    self._fill(pool, parts, lease.starts)
                 pool.grant(lease, readers)
                 self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
                 wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
-            message = messages.encode(prepared, wire if travelling else None, places, held)
+            message = messages.encode(prepared, wire if parts else None, places, held)
         except BaseException:
-            if pool is not None and slot is not None:
-                pool.withdraw(slot)
-            elif pool is not None and lease is not None:
-                pool.end(lease)
+            if pool is not None and lease is not None:
+                pool.withdraw(lease) if in_place else pool.end(lease)
             raise
         ticket = PoolTicket(message, pool, lease)
-        if not travelling:  # all of a slot's payloads are held by the readers
+        if not parts:  # all of a slot's payloads are held by the readers
             ticket.cancel()
         return ticket
 
@@ -140,36 +136,36 @@ class PoolPublisher:
 
     # ------------------------------------------------------------------------------------------------------- payloads
 
-    def _payloads(self, prepared: Prepared, held: frozenset[Identity]) -> tuple[list[Tensor], list[Tensor]]:
-        """The request's distinct tensors that have any bytes, and those of them that travel. Raises BadPayload."""
-        every: dict[int, Tensor] = {}
-        travelling: dict[int, Tensor] = {}
-        for index, (item, identity) in enumerate(zip(prepared.items, prepared.identities, strict=False)):
+    def _payloads(
+        self, prepared: Prepared, held: frozenset[Identity]
+    ) -> tuple[list[Tensor], dict[int, int], Lease | None]:
+        """The distinct tensors that have any bytes and travel; where those lie that are in slots, by id(); and the reserved
+        slot that all of the request's can be published in. Raises BadPayload."""
+        pool = self._pool
+        parts: dict[int, Tensor] = {}
+        places: dict[int, int] = {}
+        slots: list[Lease | None] = []
+        for item, identity in zip(prepared.items, prepared.identities, strict=False):
             for part in messages.payload_tensors(item):
                 if reason := unusable(part):
-                    where = f"request {prepared.request_id}, item {index}"
-                    raise BadPayload(reason, where=where, hint="publish plain tensors")
-                if part.numel():
-                    every[id(part)] = part
-                    if identity not in held:
-                        travelling[id(part)] = part
-        return list(every.values()), list(travelling.values())
-
-    def _slot_of(self, parts: Sequence[Tensor], where: str) -> Lease | None:
-        """The reserved slot that all ``parts`` can be published in. Raises BadPayload."""
-        pool, slots = self._pool, set[Lease | None]()
-        for part in parts:
-            start = pool.segment.offset(part) if pool is not None else -1
-            if pool is None or start < 0:
-                slots.add(None)
-                continue
-            slot = pool.reserved(start)
-            if slot is None:
-                what = "a payload lies in a slot that was published or cancelled"
-                raise BadPayload(what, where=where, hint="reserve another")
-            plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
-            slots.add(slot if plain and slot.holds(start, start + part.nbytes) else None)
-        return slots.pop() if len(slots) == 1 else None
+                    raise BadPayload(reason, where=messages.where_of(prepared), hint="publish plain tensors")
+                if not part.numel():
+                    continue
+                if identity not in held:
+                    parts[id(part)] = part
+                start = pool.segment.offset(part) if pool is not None else -1
+                if pool is None or start < 0:
+                    slots.append(None)
+                    continue
+                slot = pool.reserved(start)
+                if slot is None:
+                    what = "a payload lies in a slot that was published or cancelled"
+                    raise BadPayload(what, where=messages.where_of(prepared), hint="reserve another")
+                plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
+                slots.append(slot if plain and slot.holds(start, start + part.nbytes) else None)
+                places[id(part)] = start
+        same = bool(slots) and all(slot is slots[0] for slot in slots)
+        return list(parts.values()), places, slots[0] if same else None
 
     def _room(self, pool: Pool, parts: Sequence[Tensor]) -> Lease | None:
         """Places where the parts are, or else in host memory."""

@@ -97,11 +97,12 @@ class PoolFeature:
         if self._released:
             raise PayloadMissing("the payload was released", hint="open it before release")
         segment = self._hold.place()
-        borrow = device == self.meta.device == CPU
-        if borrow not in self._opened:
+        on_host = device.type == "cpu"
+        opened = self._opened.get(on_host)
+        if opened is None:
             view = segment.tensor(self._start, self.meta.shape, self.meta.dtype)
-            self._opened[borrow] = view if borrow else self._hold.move(view)
-        return self._opened[borrow]
+            opened = self._opened[on_host] = view.cpu() if on_host else self._hold.move(view)
+        return opened
 
     def release(self) -> None:
         if self._released:
@@ -145,9 +146,10 @@ class PoolSubscriber:
         features: dict[messages.WirePart, PoolFeature] = {}
 
         def feature(part: messages.WirePart) -> PoolFeature:
-            if part not in features:
-                features[part] = PoolFeature(hold, *placed(part, segment))
-            return features[part]
+            made = features.get(part)
+            if made is None:
+                made = features[part] = PoolFeature(hold, *placed(part, segment))
+            return made
 
         prepared = messages.prepared_of(wire, feature)
         if not features:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
-import math
 import mmap
 import os
 import re
@@ -94,6 +93,9 @@ class Segment:
         self.payload_start = payload_start(slots, ranks)
         self.handle = self.bytes[8 * HEADER : 8 * (HEADER + HANDLE)]
         self._table = self.words[HEADER + HANDLE + ranks :].view(slots, 2 + ranks)
+        self._kept: dict[tuple[int, int], Tensor] = {}
+        self._rooms: dict[tuple[bool, torch.dtype], Tensor] = {}
+        """All of the space, by where it is and what it is taken for."""
         table = self._table.numpy()
         self.heard = self.words[HEADER + HANDLE : HEADER + HANDLE + ranks].numpy()
         self.generations, self.ready, self.acknowledged = table[:, 0], table[:, 1], table[:, 2:]
@@ -163,15 +165,19 @@ class Segment:
 
     def tensor(self, start: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """The bytes from ``start`` on as a contiguous tensor."""
-        nbytes = math.prod(shape) * dtype.itemsize
         room = self.bytes
         if start >= self.size and self.device is not None:
             room, start = self.device, start - self.size
-        return room[start : start + nbytes].view(dtype).view(shape)
+        key = (room.is_cpu, dtype)
+        whole = self._rooms.get(key)
+        if whole is None:
+            itemsize = dtype.itemsize
+            whole = self._rooms[key] = room[: room.numel() // itemsize * itemsize].view(dtype)
+        return whole.as_strided(shape, row_major(shape), start // dtype.itemsize)
 
     def offset(self, tensor: Tensor) -> int:
         """Where the tensor begins in this segment; -1 for one that lies elsewhere."""
-        if tensor.device.type == "cpu":
+        if tensor.is_cpu:
             start = tensor.data_ptr() - self.bytes.data_ptr()
             return start if self.payload_start <= start < self.size else -1
         if self.device is not None and tensor.device == self.device.device:
@@ -180,10 +186,17 @@ class Segment:
         return -1
 
     def ready_word(self, slot: int) -> Tensor:
-        return self._table[slot, 1:2]
+        return self._word(slot, 1)
 
     def acknowledgement(self, slot: int, rank: int) -> Tensor:
-        return self._table[slot, 2 + rank : 3 + rank]
+        return self._word(slot, 2 + rank)
+
+    def _word(self, row: int, column: int) -> Tensor:
+        """Kept, because making a view takes longer than what is done with it."""
+        word = self._kept.get((row, column))
+        if word is None:
+            word = self._kept[row, column] = self._table[row, column : column + 1]
+        return word
 
     def fence(self) -> None:
         """Ends all leases, for all ranks, of a worker that is dead; and no stream waits any longer for its ready words."""
@@ -205,6 +218,15 @@ class Segment:
     def unlink(self) -> None:
         """Removes the name; mappings go on. Idempotent."""
         self.path.unlink(missing_ok=True)
+
+
+def row_major(shape: tuple[int, ...]) -> list[int]:
+    """The strides of a contiguous tensor."""
+    strides, step = [1] * len(shape), 1
+    for k in range(len(shape) - 1, -1, -1):
+        strides[k] = step
+        step *= max(shape[k], 1)
+    return strides
 
 
 def unlink_in(process: int, path: Path) -> None:

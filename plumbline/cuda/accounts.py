@@ -18,8 +18,8 @@ QUESTION = re.compile(r"[gG]et[A-Z]|[qQ]uery|[sS]ync")
 """In the name of a call that asks the device for something."""
 
 
-def questions(calls: Counter[str]) -> int:
-    return sum(count for name, count in calls.items() if QUESTION.search(name))
+def questions(calls: Counter[str]) -> Counter[str]:
+    return Counter({name: count for name, count in calls.items() if QUESTION.search(name)})
 
 
 @contextmanager

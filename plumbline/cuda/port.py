@@ -11,6 +11,7 @@ import struct
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ GRANULE = 2 << 20
 """Bytes. Smaller allocations share one with others, and a handle opens all of it."""
 CUDA_HANDLE = 64
 """Bytes. Not every release of cuda-bindings gives them otherwise than by their address."""
+AT_LEAST = driver.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ
+HERE = nullcontext()
 HANDLE = struct.Struct(f"<36sQ{CUDA_HANDLE}s")
 """The GPU's UUID, size in bytes, and CUDA's own handle."""
 
@@ -116,16 +119,19 @@ class CudaPort:
     # --------------------------------------------------------------------------------------------------------- words
 
     def write(self, word: Tensor, value: int) -> None:
-        with torch.cuda.device(self.device):
+        with self._current():
             done(driver.cuStreamWriteValue64(self._stream(), self._mapped(word), value, 0))
 
     def wait(self, word: Tensor, value: int) -> None:
-        with torch.cuda.device(self.device):
-            at_least = driver.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ
-            done(driver.cuStreamWaitValue64(self._stream(), self._mapped(word), value, at_least))
+        with self._current():
+            done(driver.cuStreamWaitValue64(self._stream(), self._mapped(word), value, AT_LEAST))
+
+    def _current(self) -> AbstractContextManager[object]:
+        """The default stream has the same name on all devices."""
+        return HERE if torch._C._cuda_getDevice() == self.device.index else torch.cuda.device(self.device)
 
     def _stream(self) -> int:
-        return torch.cuda.current_stream(self.device).cuda_stream
+        return torch._C._cuda_getCurrentRawStream(self.device.index)
 
     def _mapped(self, word: Tensor) -> int:
         """The word's address on the device."""

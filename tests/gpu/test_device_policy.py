@@ -91,23 +91,27 @@ def test_nothing_to_open_asks_nothing(name: str, counted: tuple[Remote[HeldWorke
     assert not received
 
 
+ONCE = {"_cuda_getDevice": 1, "_cuda_getCurrentRawStream": 1}
+"""Which device and which stream are current: what writing or awaiting a word asks, of torch and not of the driver."""
+
+
 @pytest.mark.requirement("MOVE-007")
 def test_what_is_ready_asks_nothing_until_it_is_released(
     counted: tuple[Remote[HeldWorker], Remote[CountedRank]],
 ) -> None:
-    """Then for the current stream, once. Receiving never makes any call."""
+    """Receiving and opening ask for nothing, releasing for what one word needs, however many payloads there are."""
     worker, rank = counted
     received, opened, released = counts(rank, worker.call(HeldWorker.publish, "ready", LARGE, READER))
     assert not received
-    assert questions(opened) == 0, opened
-    assert questions(released) == 1, released
+    assert not questions(opened)
+    assert questions(released) == ONCE
 
 
 @pytest.mark.requirement("MOVE-007")
 def test_what_is_not_ready_asks_for_the_stream_that_is_to_wait(
     counted: tuple[Remote[HeldWorker], Remote[CountedRank]],
 ) -> None:
-    """At most once for each payload. Receiving never makes any call."""
+    """At most once for each payload. Receiving asks for nothing."""
     worker, rank = counted
     worker.call(HeldWorker.make, [LARGE])
     worker.call(HeldWorker.hold)
@@ -115,6 +119,6 @@ def test_what_is_not_ready_asks_for_the_stream_that_is_to_wait(
     received, opened = rank.call(CountedRank.receive_counted, sent.message), rank.call(CountedRank.open_counted)
     worker.call(HeldWorker.let_go)
     assert not received
-    assert opened["cuStreamWaitValue64"] >= 1, opened
-    assert questions(opened) <= len(LARGE.items), opened
+    assert opened["cuStreamWaitValue64"] >= 1
+    assert questions(opened) <= Counter({name: len(LARGE.items) for name in ONCE})
     rank.call(CountedRank.end_counted)

@@ -60,7 +60,7 @@ def pair(request: pytest.FixtureRequest, gpus: list[str]) -> Iterator[Pair]:
     remove_global(domain.name)
 
 
-@pytest.mark.requirement("POOL-001", "POOL-011")
+@pytest.mark.requirement("POOL-001", "MOVE-009")
 def test_the_host_never_waits(pair: Pair) -> None:
     """The worker's stream stands still all the while; torch raises if a call waits, and the calls are timed."""
     published, taken = [], []
@@ -80,7 +80,7 @@ def test_the_host_never_waits(pair: Pair) -> None:
     assert statistics.median(taken) < 0.005, taken
 
 
-@pytest.mark.requirement("POOL-007", "POOL-011", "POOL-015")
+@pytest.mark.requirement("POOL-007", "POOL-011", "POOL-015", "POOL-019")
 def test_a_stream_goes_on_when_the_worker_is_killed(pair: Pair) -> None:
     """While the rank's host waits for its stream, and so cannot be told anything."""
     ready, _ = pair.rank.call(PatientRank.take, pair.held(5))
@@ -95,7 +95,7 @@ def test_a_stream_goes_on_when_the_worker_is_killed(pair: Pair) -> None:
     another_worker_is_read(pair)
 
 
-@pytest.mark.requirement("POOL-007", "POOL-011", "POOL-015")
+@pytest.mark.requirement("POOL-007", "POOL-011", "POOL-015", "POOL-019")
 def test_a_stream_goes_on_when_a_worker_that_stands_still_is_declared_lost(pair: Pair) -> None:
     ready, _ = pair.rank.call(PatientRank.take, pair.held(5))
     assert not ready
