@@ -140,6 +140,7 @@ class RealPool:
         self.released: set[tuple[int, int]] = set()
         self.cancelled: set[int] = set()
         self.lost: dict[int, set[int]] = {}
+        self.alive = True
         self.alone: set[int] = set()
         """Readers that know of the worker's death."""
 
@@ -176,7 +177,7 @@ class RealPool:
             case "is told of the loss of":
                 publisher.lost(step.reader)
             case "crashes":
-                pass
+                self.alive = False
             case _:
                 raise NotImplementedError(step.action)
         return None
@@ -239,7 +240,7 @@ class RealPool:
             )  # fmt: skip
         if at_rest:
             assert self.both.publishers[0].leased == NBYTES * sum(v.held for v in views)
-        return Snapshot(tuple(views), reads, at_rest=at_rest)
+        return Snapshot(tuple(views), reads, at_rest=at_rest, worker=self.alive)
 
 
 class LeavesStaleMarks(RealPool):
