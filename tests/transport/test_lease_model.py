@@ -170,6 +170,7 @@ class RealPool:
             case "publishes":
                 self.published_at[step.lease], self.lost[step.lease] = self.both.now, set()
                 readers = tuple(range(self.setting.readers))
+                publisher.collect()  # in the model each publication does, and not only for room
                 self.tickets[step.lease] = self.both.publish(request(step.lease), *readers, name=str(step.lease))
             case "cancels":
                 self.cancelled.add(step.lease)
