@@ -42,8 +42,8 @@ READERS = (1, 0)
 """The GPU of each rank, but for streams."""
 ONE_WAY, SMALL, LINKS, STREAM = "one-way", "small", "links", "stream"
 SECTIONS = (ONE_WAY, SMALL, LINKS, STREAM)
-AT_A_TURN = 5
-ROUNDS = 6
+AT_A_TURN = 8
+ROUNDS = 5
 
 
 def begin(teams: Mapping[str, Team], say: Say) -> tuple[list[dict[str, Any]], dict[str, str]]:
