@@ -42,6 +42,7 @@ from plumbline.interface import (
     Rows,
     Runtime,
     Source,
+    Span,
     Tower,
     TowerSpec,
 )
@@ -185,7 +186,7 @@ def _rows(item: PackedItem, spec: TowerSpec) -> int:
     return sum(item.parts) // layout.merge**2 if layout.has_grid else sum(item.parts) * layout.rows_per_tile
 
 
-class _Table:
+class Table:
     """A token embedding as SGLang reads one."""
 
     def __init__(self, embed_tokens: Callable[[Tensor], Tensor], spec: TowerSpec) -> None:
@@ -195,29 +196,29 @@ class _Table:
         return self._embed_tokens(ids)
 
 
-class _LanguageModel:
+class LanguageModel:
     """Gives back the input embeddings that SGLang's routine hands to a language model, and those of deeper layers."""
 
-    def __init__(self, table: _Table) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
 
-    def get_input_embeddings(self) -> _Table:
+    def get_input_embeddings(self) -> Table:
         return self._table
 
     def __call__(self, *, input_embeds: Tensor, input_deepstack_embeds: Tensor | None = None, **_: object) -> Any:
         return input_embeds, input_deepstack_embeds
 
 
-class _Prefill:
-    """A ForwardBatch of chunks whose rows are there: what SGLang's routine reads of one."""
+class Prefill:
+    """A ForwardBatch of one chunk for each of the inputs: what SGLang's routine reads of one."""
 
     spec_algorithm = None
 
-    def __init__(self, inputs: Sequence[Any], rows: Sequence[Rows], out: Tensor | None) -> None:
+    def __init__(self, inputs: Sequence[Any], chunks: Sequence[Span], out: Tensor | None = None) -> None:
         self.forward_mode = self
         self.mm_inputs = list(inputs)
-        self.extend_prefix_lens_cpu = [r.lo for r in rows]
-        self.extend_seq_lens_cpu = [r.hi - r.lo for r in rows]
+        self.extend_prefix_lens_cpu = [lo for lo, _ in chunks]
+        self.extend_seq_lens_cpu = [hi - lo for lo, hi in chunks]
         self.input_embeds = out
 
     def is_decode(self) -> bool:
@@ -256,8 +257,8 @@ class SglangMerge:
         model = Model(spec)
         embeds, deep = release().utils.general_mm_embed_routine(
             input_ids=torch.cat(ids).to(device),
-            forward_batch=_Prefill(inputs, rows, out),
-            language_model=_LanguageModel(_Table(embed_tokens, spec)),
+            forward_batch=Prefill(inputs, [(r.lo, r.hi) for r in rows], out),
+            language_model=LanguageModel(Table(embed_tokens, spec)),
             multimodal_model=model,
             data_embedding_funcs=dict.fromkeys(release().batch.Modality, _no_encoder),
             use_deepstack=model.deepstack,

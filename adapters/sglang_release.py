@@ -17,7 +17,7 @@ import os
 import sys
 import types
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +109,15 @@ class _InertLoader(importlib.abc.Loader):
         """Nothing to run."""
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds SGLang's modules in ``folder``, for as long as the process lives: SGLang imports inside functions too."""
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds SGLang's modules in ``folder``, for as long as the process lives: SGLang imports inside functions too.
 
-    def __init__(self, folder: Path) -> None:
+    real: those that run as published.
+    """
+
+    def __init__(self, folder: Path, real: Set[str] = frozenset(REAL)) -> None:
         self.folder = folder
+        self.real = real
         self.inert: set[str] = set()
 
     def find_spec(
@@ -126,13 +130,13 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         place = self.folder.joinpath(*fullname.split("."))
         file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        if fullname in REAL:
+        if fullname in self.real:
             return importlib.util.spec_from_file_location(fullname, file) if file.is_file() else None
         return importlib.machinery.ModuleSpec(fullname, _InertLoader(), is_package=True)
 
 
 @contextmanager
-def _inert_packages(finder: _Finder) -> Iterator[None]:
+def _inert_packages(finder: Finder) -> Iterator[None]:
     def present() -> list[str]:
         return [name for name in sys.modules if name.partition(".")[0] in INERT]
 
@@ -200,7 +204,7 @@ def release() -> Release:
     place = folder()
     if "sglang" in sys.modules:
         raise ImportError(f"sglang is imported already, so {place} cannot be loaded: start a process of its own")
-    finder = _Finder(place)
+    finder = Finder(place)
     sys.meta_path.insert(0, finder)
     try:
         with _inert_packages(finder):

@@ -23,7 +23,7 @@ from rich.console import Console
 from torch import Tensor
 
 import optimized
-from adapters.sglang import _LanguageModel, _Prefill, _Table
+from adapters.sglang import LanguageModel, Prefill, Table
 from adapters.sglang_embed import Model
 from adapters.sglang_items import inputs_of, to_sglang
 from adapters.sglang_release import release
@@ -44,7 +44,7 @@ from plumbline.interface import (
     Source,
     TowerSpec,
 )
-from plumbline.results import _commit, environment
+from plumbline.results import commit, environment
 from plumbline.rig import RecordingPort
 from plumbline.timing import Contestant, in_turns, ratio
 
@@ -137,7 +137,7 @@ class Theirs:
         spec, self.tower = tower.spec, tower
         self.model = Model(spec)
         self.cache = release().routine.MultiModalStaticCache(1 << 34)
-        self.language_model = _LanguageModel(_Table(table, spec))
+        self.language_model = LanguageModel(Table(table, spec))
         self.inputs, ids = [], []
         for r in made:
             parts = [to_sglang(item) for item in r.items]
@@ -153,7 +153,7 @@ class Theirs:
         if not cached:
             self.cache.clear()
         self.fresh = [ids.clone() for ids in self.ids]  # the routine clamps the ids that it is given, in place
-        self.batches = [_Chunked(self.inputs, lo, hi) for lo, hi in self.cuts]
+        self.batches = [Prefill(self.inputs, [cut] * len(self.inputs)) for cut in self.cuts]
 
     def encode(self, parts: list[Any]) -> Tensor:
         patches = torch.cat([part.feature for part in parts])
@@ -173,17 +173,6 @@ class Theirs:
             )[0]
             for ids, batch in zip(self.fresh, self.batches, strict=True)
         ]
-
-
-class _Chunked(_Prefill):
-    """A ForwardBatch of the same chunk of every request."""
-
-    def __init__(self, inputs: Sequence[Any], lo: int, hi: int) -> None:
-        self.forward_mode = self
-        self.mm_inputs = list(inputs)
-        self.extend_prefix_lens_cpu = [lo] * len(inputs)
-        self.extend_seq_lens_cpu = [hi - lo] * len(inputs)
-        self.input_embeds = None
 
 
 def cuts(made: Sequence[Request]) -> list[tuple[int, int]]:
@@ -300,7 +289,7 @@ def main() -> None:
             row = {"case": title, "ratio": middle, "interval": [low, high], "cold": cold, "runs": RUNS}
             rows.append(row | {"seconds": samples})
     result = {
-        "commit": _commit(),
+        "commit": commit(),
         "environment": environment() | {"threads": 1},
         "sglang": release().version,
         "took": round(time.time() - began, 1),

@@ -36,7 +36,7 @@ from torch import Tensor
 import optimized
 import reference
 from plumbline.interface import Domain, Feature, Identity, Implementation, Item, Modality, Prepared, Source, TensorMeta
-from plumbline.results import _commit, environment
+from plumbline.results import commit, environment
 from plumbline.timing import Contestant, in_turns, ratio
 from plumbline.transport_host import fresh_name, transport_of
 
@@ -386,7 +386,7 @@ def main() -> None:
         for way in known.values():
             way.close()
     release = os.path.basename(os.environ.get("PLUMBLINE_SGLANG", "")) or None
-    result: dict[str, Any] = {"commit": _commit(), "environment": environment() | {"threads": 1}, "sglang": release}
+    result: dict[str, Any] = {"commit": commit(), "environment": environment() | {"threads": 1}, "sglang": release}
     result |= {"took": round(time.time() - began, 1), "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result) + "\n")

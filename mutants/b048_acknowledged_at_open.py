@@ -8,7 +8,6 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.subscriber import Hold, PoolSubscriber
 from optimized.transport.words import Segment
-from plumbline.interface import Prepared
 
 BUG = "B048"
 PARENT = "optimized"
@@ -23,16 +22,11 @@ class Part(Hold):
 
 
 class Mutant(PoolSubscriber):
-    def receive(self, message: bytes) -> Prepared:
-        prepared = super().receive(message)
-        for hold in self.holds:
-            hold.__class__ = Part
-        return prepared
+    hold_type = Part
 
 
 class Transport(SharedMemoryTransport):
-    def subscriber(self, rank: int) -> PoolSubscriber:
-        return Mutant(self.runtime, rank)
+    subscriber_type = Mutant
 
 
 implementation = dataclasses.replace(

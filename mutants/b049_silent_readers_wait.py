@@ -8,7 +8,7 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.pool import Pool
 from optimized.transport.publisher import PoolPublisher
-from plumbline.interface import Domain, Runtime
+from plumbline.interface import Domain
 
 BUG = "B049"
 PARENT = "optimized"
@@ -22,16 +22,11 @@ class Places(Pool):
 
 
 class Mutant(PoolPublisher):
-    def __init__(self, runtime: Runtime, worker: int) -> None:
-        super().__init__(runtime, worker)
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = Places(runtime.domain, worker)
+    pool_type = Places
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(

@@ -25,8 +25,7 @@ class Mutant(PoolSubscriber):
 
 
 class Transport(SharedMemoryTransport):
-    def subscriber(self, rank: int) -> PoolSubscriber:
-        return Mutant(self.runtime, rank)
+    subscriber_type = Mutant
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b056_grid_elsewhere", transport=Transport)

@@ -9,7 +9,6 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.pool import Lease, Pool
 from optimized.transport.publisher import PoolPublisher
-from plumbline.interface import Runtime
 
 BUG = "B064"
 PARENT = "optimized"
@@ -22,16 +21,11 @@ class Places(Pool):
 
 
 class Mutant(PoolPublisher):
-    def __init__(self, runtime: Runtime, worker: int) -> None:
-        super().__init__(runtime, worker)
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = Places(runtime.domain, worker)
+    pool_type = Places
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(

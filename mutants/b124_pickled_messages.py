@@ -37,11 +37,8 @@ class Unpickles(PoolSubscriber):
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Pickles(self.runtime, worker)
-
-    def subscriber(self, rank: int) -> PoolSubscriber:
-        return Unpickles(self.runtime, rank)
+    publisher_type = Pickles
+    subscriber_type = Unpickles
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b124_pickled_messages", transport=Transport)

@@ -10,7 +10,6 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.pool import Pool
 from optimized.transport.publisher import PoolPublisher
-from plumbline.interface import Runtime
 
 BUG = ""
 PARENT = "optimized"
@@ -25,16 +24,11 @@ class Places(Pool):
 
 
 class Mutant(PoolPublisher):
-    def __init__(self, runtime: Runtime, worker: int) -> None:
-        super().__init__(runtime, worker)
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = Places(runtime.domain, worker)
+    pool_type = Places
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.pool import Lease
 from optimized.transport.publisher import PoolPublisher
+from plumbline.interface import Identity, Prepared
 
 BUG = ""
 PARENT = "optimized"
@@ -18,13 +18,15 @@ ACCEPT = ("POOL-014",)
 
 
 class Mutant(PoolPublisher):
-    def _slot_of(self, parts: Sequence[Tensor]) -> Lease | None:
-        return None
+    def _payloads(
+        self, prepared: Prepared, held: frozenset[Identity]
+    ) -> tuple[list[Tensor], dict[int, int], Lease | None]:
+        parts, places, _ = super()._payloads(prepared, held)
+        return parts, places, None
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(

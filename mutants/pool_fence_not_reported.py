@@ -7,7 +7,6 @@ import dataclasses
 import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.subscriber import Hold, PoolSubscriber
-from plumbline.interface import Prepared
 
 BUG = ""
 PARENT = "optimized"
@@ -21,16 +20,11 @@ class Part(Hold):
 
 
 class Mutant(PoolSubscriber):
-    def receive(self, message: bytes) -> Prepared:
-        prepared = super().receive(message)
-        for hold in self.holds:
-            hold.__class__ = Part
-        return prepared
+    hold_type = Part
 
 
 class Transport(SharedMemoryTransport):
-    def subscriber(self, rank: int) -> PoolSubscriber:
-        return Mutant(self.runtime, rank)
+    subscriber_type = Mutant
 
 
 implementation = dataclasses.replace(

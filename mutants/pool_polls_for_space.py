@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from torch import Tensor
-
 import optimized
 from optimized.transport import SharedMemoryTransport
-from optimized.transport.pool import Lease
+from optimized.transport.pool import Lease, Pool
 from optimized.transport.publisher import PoolPublisher
 
 BUG = ""
@@ -18,18 +16,16 @@ ACCEPT = ("POOL-011",)
 
 
 class Mutant(PoolPublisher):
-    def _room(self, parts: Sequence[Tensor]) -> Lease | None:
-        pool = self._pool
+    def _place(self, pool: Pool, sizes: Sequence[int], on_device: Sequence[bool]) -> Lease | None:
         for _ in range(6000):
-            if pool is None or (lease := pool.reserve([part.nbytes for part in parts])) is not None:
-                return lease if pool is not None else None
+            if (lease := pool.reserve(sizes, on_device)) is not None:
+                return lease
             pool.collect()
-        return super()._room(parts)
+        return None
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant pool_polls_for_space", transport=Transport)

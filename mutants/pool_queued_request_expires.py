@@ -19,8 +19,7 @@ class Mutant(PoolSubscriber):
 
 
 class Transport(SharedMemoryTransport):
-    def subscriber(self, rank: int) -> PoolSubscriber:
-        return Mutant(self.runtime, rank)
+    subscriber_type = Mutant
 
 
 implementation = dataclasses.replace(

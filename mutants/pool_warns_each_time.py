@@ -20,8 +20,7 @@ class Mutant(PoolPublisher):
 
 
 class Transport(SharedMemoryTransport):
-    def publisher(self, worker: int) -> PoolPublisher:
-        return Mutant(self.runtime, worker)
+    publisher_type = Mutant
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant pool_warns_each_time", transport=Transport)

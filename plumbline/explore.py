@@ -7,14 +7,12 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 from plumbline.bench import REFUSED, WRONG_ROWS, Verdicts, Violation, causes
 from plumbline.diagnose import circumstances, diagnose, explained_by, reasons_of
+from plumbline.drawing import HarnessError, OutOfTime, Tally, broken, draw_cases
 from plumbline.engine import run
 from plumbline.interface import Capability, Implementation
 from plumbline.judge import judge
@@ -43,24 +41,9 @@ class Finding:
 
 
 @dataclass
-class Exploration:
-    """judged: how often each requirement was judged, by id."""
-
-    cases: int = 0
-    seconds: float = 0.0
-    first_failure: float | None = None
-    judged: Counter[str] = field(default_factory=Counter)
-    reach: Counter[str] = field(default_factory=Counter)
+class Exploration(Tally):
     findings: dict[str, Finding] = field(default_factory=dict)
     capability_missing: int = 0
-
-
-class HarnessError(BaseException):
-    """The harness itself failed. Never a verdict, and never taken for a pass."""
-
-
-class _OutOfTime(KeyboardInterrupt):
-    """Passes through Hypothesis, so that an exploration can end while it shrinks."""
 
 
 @contextlib.contextmanager
@@ -155,26 +138,8 @@ class _Exploring:
     def round(self, examples: int, session_seed: int, shrink: bool, stop_at_first: bool) -> bool:
         """Draws until something new fails, and shrinks that. False: out of time."""
         self.raised = False
-        self.failing: dict[str, type[Exception]] = {}
         self.stop = stop_at_first and not shrink
-        configured = settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=not stop_at_first,
-            print_blob=False,
-        )
-        test = configured(seed(session_seed)(given(scenarios(self.draw))(self.one)))
-        in_time = True
-        try:
-            test()
-        except _OutOfTime:
-            in_time = False
-        except Exception as error:
-            if not self.raised:
-                raise HarnessError("Hypothesis gave up") from error
+        in_time = draw_cases(scenarios(self.draw), self.one, examples, session_seed, shrink, stop_at_first)
         for verdict, finding in self.provisional.values():
             self.explain(verdict, finding)
         self.provisional.clear()
@@ -184,10 +149,10 @@ class _Exploring:
     def one(self, scenario: Scenario) -> None:
         result, now = self.result, time.perf_counter() - self.began
         if now > self.seconds or (result.first_failure is not None and now > result.first_failure + self.patience):
-            raise _OutOfTime
+            raise OutOfTime
         try:
             trace, verdicts = check(scenario, self.implementation)
-            broken = self.broken(scenario, verdicts)
+            shown = self.shown(scenario, verdicts)
         except Exception as error:
             raise HarnessError(f"the harness failed on {scenario.dumps()}") from error
         if not self.raised:
@@ -197,19 +162,18 @@ class _Exploring:
                 result.judged.update(circumstances(scenario))
             result.reach.update(reach_of(trace))
             result.capability_missing += verdicts.capability_missing
-        if not broken:
+        if not shown:
             return
-        for kind, violation in broken.items():
+        for kind, violation in shown.items():
             self.note(kind, violation, scenario)
         self.raised = True
         if result.first_failure is None:
             result.first_failure = time.perf_counter() - self.began
         if self.stop or any(isinstance(crash.error, Hang) for crash in trace.crashes):
-            raise _OutOfTime  # to shrink a hang would be to wait for it again and again
-        kind = next(iter(broken))
-        raise self.failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
+            raise OutOfTime  # to shrink a hang would be to wait for it again and again
+        raise broken(next(iter(shown)))
 
-    def broken(self, scenario: Scenario, verdicts: Verdicts) -> dict[str, Violation]:
+    def shown(self, scenario: Scenario, verdicts: Verdicts) -> dict[str, Violation]:
         """What a case shows that is not known, by kind: a requirement, or a provisional verdict with its likely reason."""
         found: dict[str, Violation] = {}
         for violation in causes(verdicts.violations):

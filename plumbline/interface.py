@@ -105,7 +105,8 @@ class Feature(Protocol):
         ...
 
     def check(self) -> None:
-        """Host. Raises LeaseLost if the payload was fenced off while it was read, so its rows must not be used."""
+        """Host, once the device has finished what reads the payload. Raises LeaseLost if it was fenced off before that, so
+        that its rows must not be used."""
         ...
 
 
@@ -548,7 +549,7 @@ class Publisher(Protocol):
         ...
 
     def collect(self) -> None:
-        """Takes back what every reader released, and fences what a silent reader keeps. reserve and publish do it too."""
+        """Takes back what every reader released, and fences what a silent reader keeps. reserve and publish do it for room."""
         ...
 
     def lost(self, reader: int) -> None:
@@ -595,17 +596,33 @@ class DevicePort(Protocol):
     """Where rows live. An implementation that claims PORT brings tensors there by no other way.
 
     Streams and events are those of ``torch.get_device_module(device)``. A *word* is an int64 tensor of one element in host
-    memory, maybe shared with other processes; it is written whole, and after everything that was ordered before it.
+    memory, registered if processes share it; it is written whole, and after everything that was ordered before it.
     """
 
     device: torch.device
 
     def move(self, tensor: Tensor) -> Tensor:
-        """``tensor`` on ``device``, in order on the current stream; itself where it is there already."""
+        """``tensor`` in the memory of ``device``, in order on the current stream; itself where it is there already. What
+        ``attach`` gave may be elsewhere, whatever its ``.device``, and is then copied, once."""
         ...
 
     def pinned(self, nbytes: int) -> Tensor:
         """uint8 [nbytes] of host memory that a non-blocking copy may read or write. Costly: keep it."""
+        ...
+
+    def register(self, memory: Tensor) -> None:
+        """Host memory that processes share is to this device what ``pinned`` gives, as long as its storage lasts: uint8
+        [nbytes], the whole storage. Costly. Raises OSError."""
+        ...
+
+    def share(self, nbytes: int) -> tuple[Tensor, bytes]:
+        """uint8 [nbytes] in the memory of ``device`` that other processes of this host can attach, and their handle to it,
+        of at most 120 bytes. Freed with its storage. Raises OSError: there is none, or not so much."""
+        ...
+
+    def attach(self, handle: bytes) -> Tensor:
+        """What another port shares, uint8 [nbytes], mapped on ``device`` as long as its storage lasts. Nothing moves, and
+        no other device is made known to this process. Costly. Raises OSError: there is none, or no way to it."""
         ...
 
     def write(self, word: Tensor, value: int) -> None:
@@ -622,7 +639,8 @@ class DevicePort(Protocol):
 class Domain:
     """What the workers and ranks of one engine share.
 
-    name: of this engine on this host; everything global bears it. pool_bytes: payload memory of all workers together.
+    name: of this engine on this host; everything global bears it. pool_bytes: payload memory of all workers together, on
+    the host. device_bytes: the same on devices; each worker's share lies on its port's device, and takes payloads from there.
     lease_seconds: a rank that gave no sign of life for so long is taken for dead. clock: seconds, the same in all processes.
     """
 
@@ -632,6 +650,7 @@ class Domain:
     pool_bytes: int = 0
     lease_seconds: float = 30.0
     clock: Callable[[], float] = time.monotonic
+    device_bytes: int = 0
 
 
 @dataclass(frozen=True)

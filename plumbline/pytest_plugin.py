@@ -120,6 +120,15 @@ def about(record_property: Callable[[str, object], None]) -> Callable[[str], Abs
     return about_one
 
 
+@pytest.fixture(scope="module")
+def single_thread() -> Iterator[None]:
+    """One thread of torch for all tests of a module: what a tower's bits depend on."""
+    from plumbline.photos import one_thread
+
+    with one_thread():
+        yield
+
+
 _RESOLVED: dict[tuple[str, tuple[str, ...]], Subject] = {}
 
 

@@ -51,7 +51,7 @@ def build_report(
     now = datetime.now(UTC)
     return {
         "schema": 1,
-        "suite": {"version": __version__, "commit": _commit(), "conformance_sha256": document_sha256()},
+        "suite": {"version": __version__, "commit": commit(), "conformance_sha256": document_sha256()},
         "run": {
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             "seconds": round(now.timestamp() - started, 1),
@@ -106,7 +106,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     try:
         found = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -109,6 +109,15 @@ class RecordingPort:
     def pinned(self, nbytes: int) -> Tensor:
         return torch.empty(nbytes, dtype=torch.uint8)
 
+    def register(self, memory: Tensor) -> None:
+        """To the CPU all memory is the same."""
+
+    def share(self, nbytes: int) -> tuple[Tensor, bytes]:
+        raise OSError("the CPU has no memory but the host's")
+
+    def attach(self, handle: bytes) -> Tensor:
+        raise OSError("the CPU does not map a device's memory")
+
     def write(self, word: Tensor, value: int) -> None:
         word.fill_(value)
 

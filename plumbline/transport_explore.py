@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import json
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from plumbline.bench import Verdicts
-from plumbline.explore import HANG_SECONDS, HarnessError, watchdog
+from plumbline.drawing import HarnessError, OutOfTime, Tally, broken, draw_cases
+from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Implementation
+from plumbline.profiles import PROFILES
 from plumbline.trace import Hang
 from plumbline.transport_faults import FaultCase, run_faults
 from plumbline.transport_run import run
@@ -66,12 +66,7 @@ class CaseFinding:
 
 
 @dataclass
-class CaseExploration:
-    cases: int = 0
-    seconds: float = 0.0
-    first_failure: float | None = None
-    judged: Counter[str] = field(default_factory=Counter)
-    reach: Counter[str] = field(default_factory=Counter)
+class CaseExploration(Tally):
     findings: dict[str, CaseFinding] = field(default_factory=dict)
 
     @property
@@ -116,10 +111,6 @@ def check_fault_case(case: FaultCase, implementation: Implementation) -> tuple[V
     return found.verdicts, found.seen
 
 
-class _Enough(KeyboardInterrupt):
-    """Passes through Hypothesis."""
-
-
 def explore_cases(
     strategy: SearchStrategy[C],
     judge: Callable[[C], tuple[Verdicts, set[str]]],
@@ -131,11 +122,10 @@ def explore_cases(
     """Draws ``examples`` cases. Never raises for what an implementation does. seconds: ends it, shrinking included."""
     result = CaseExploration()
     began = time.perf_counter()
-    failing: dict[str, type[Exception]] = {}
 
     def one(case: C) -> None:
         if time.perf_counter() - began > seconds:
-            raise _Enough
+            raise OutOfTime
         try:
             verdicts, reach = judge(case)
         except Exception as error:
@@ -153,23 +143,32 @@ def explore_cases(
                 result.first_failure = time.perf_counter() - began
             kind = verdicts.violations[0].requirement
             if kind == "POOL-011":
-                raise _Enough  # to shrink a hang would be to wait for it again and again
-            raise failing.setdefault(kind, type(f"Broken {kind}", (Exception,), {}))
+                raise OutOfTime  # to shrink a hang would be to wait for it again and again
+            raise broken(kind)
 
-    configured = settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=not stop_at_first,
-        print_blob=False,
-    )
-    with contextlib.suppress(_Enough):
-        try:
-            configured(seed(session_seed)(given(strategy)(one)))()
-        except Exception as error:
-            if not result.findings:
-                raise HarnessError("Hypothesis gave up") from error
+    draw_cases(strategy, one, examples, session_seed, stop_at_first=stop_at_first)
     result.seconds = time.perf_counter() - began
     return result
+
+
+MUTANT_SECONDS = 10
+PART = 8
+"""Of as many cases as there are workloads: each takes longer, and there is less to vary."""
+
+
+def explore_session(
+    strategy: SearchStrategy[C],
+    judge: Callable[[C], tuple[Verdicts, set[str]]],
+    options: argparse.Namespace,
+    shard: int,
+) -> CaseExploration:
+    """As many cases as the session's profile asks for. options: pytest's, with those of the plugin."""
+    profile = PROFILES[options.profile]
+    return explore_cases(
+        strategy,
+        judge,
+        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else PART),
+        session_seed=options.plumbline_seed + shard,
+        seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
+        stop_at_first=profile.stop_at_first,
+    )

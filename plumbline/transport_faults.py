@@ -75,7 +75,7 @@ class _FaultRun:
         self.domain = Domain(fresh_name(), 1, case.ranks, case.pool, LEASE_SECONDS, lambda: self.now)
         self.baton = Baton(Schedule(case.switches, case.stops))
         self.worker = self.baton.add("the worker", self._work)
-        self.readers = [self.baton.add(f"rank {r}", lambda r=r: self._read(r)) for r in range(case.ranks)]  # type: ignore[misc]
+        self.readers = [self.baton.add(f"rank {r}", lambda r=r: self._serve(r)) for r in range(case.ranks)]  # type: ignore[misc]
         self.bits: list[list[list[Tensor]]] = []
         self.mail: list[list[tuple[int, bytes]]] = [[] for _ in range(case.ranks)]
         self.cancelled: set[int] = set()
@@ -144,7 +144,7 @@ class _FaultRun:
                     publisher.lost(rank)
         publisher.collect()
 
-    def _read(self, rank: int) -> None:
+    def _serve(self, rank: int) -> None:
         subscriber = transport_of(self.implementation, self.domain).subscriber(rank)
         kept = None
         while self.baton.wait(lambda: bool(self.mail[rank]) or self.sent_all or self.worker.state == "stopped"):
@@ -157,17 +157,11 @@ class _FaultRun:
             features = [p for item in parts for p in item if not isinstance(p, Tensor)]
             try:
                 live = [[p if isinstance(p, Tensor) else p.open(CPU) for p in item] for item in parts]
-                seen = [[bits_of(t).clone() for t in item] for item in live]
-                for f in features:
-                    f.check()
             except Exception as error:
                 self._refused(rank, number, error)
             else:
-                right = same_bits(seen, self.bits[number])
-                self.verdicts.check(
-                    "POOL-001", right, f"rank {rank} read other bytes of request {number}, and check() is silent"
-                )
-                kept = kept or (number, live, features)
+                if self._read(rank, number, live, features):
+                    kept = kept or (number, live, features)
             if kept is None or kept[2] is not features:
                 for f in features:
                     f.release()
@@ -175,21 +169,25 @@ class _FaultRun:
             subscriber.lost(0)
             self.told = True
         if kept is not None:
-            self._look_again(rank, *kept)
+            self._read(rank, *kept)
             for f in kept[2]:
                 f.release()
         subscriber.close()
 
-    def _look_again(self, rank: int, number: int, live: list[list[Tensor]], features: list[typing.Any]) -> None:
+    def _read(self, rank: int, number: int, live: list[list[Tensor]], features: list[typing.Any]) -> bool:
+        """Looks at what was opened, now and again later. False: check() refused it."""
         seen = [[bits_of(t).clone() for t in item] for item in live]
         try:
             for f in features:
                 f.check()
         except Exception as error:
             self._refused(rank, number, error)
-        else:
-            right = same_bits(seen, self.bits[number])
-            self.verdicts.check("POOL-001", right, f"rank {rank} later read other bytes of request {number}")
+            return False
+        right = same_bits(seen, self.bits[number])
+        self.verdicts.check(
+            "POOL-001", right, f"rank {rank} read other bytes of request {number}, and check() is silent"
+        )
+        return True
 
     def _refused(self, rank: int, number: int, error: Exception) -> None:
         said = f"rank {rank} was refused request {number}: {type(error).__name__}: {error}"

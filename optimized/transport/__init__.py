@@ -13,6 +13,9 @@ class SharedMemoryTransport:
     Raises ValueError if the domain's name cannot be part of a file's name, or a number is not one of the domain's.
     """
 
+    publisher_type = PoolPublisher
+    subscriber_type = PoolSubscriber
+
     def __init__(self, runtime: Runtime) -> None:
         if not runtime.domain.name or not runtime.domain.name.isprintable() or "/" in runtime.domain.name:
             raise ValueError(f"{runtime.domain.name!r} cannot be part of a file's name")
@@ -21,12 +24,12 @@ class SharedMemoryTransport:
     def publisher(self, worker: int) -> PoolPublisher:
         if worker not in range(self.runtime.domain.workers):
             raise ValueError(f"worker {worker}, where there are {self.runtime.domain.workers}")
-        return PoolPublisher(self.runtime, worker)
+        return self.publisher_type(self.runtime, worker)
 
     def subscriber(self, rank: int) -> PoolSubscriber:
         if rank not in range(self.runtime.domain.ranks):
             raise ValueError(f"rank {rank}, where there are {self.runtime.domain.ranks}")
-        return PoolSubscriber(self.runtime, rank)
+        return self.subscriber_type(self.runtime, rank)
 
 
 __all__ = ["SharedMemoryTransport"]

@@ -1,4 +1,4 @@
-"""Messages: a prepared request as bytes, version 1. They begin with ``MAGIC``; msgpack of ``Wire`` follows.
+"""Messages: a prepared request as bytes, version 2. They begin with ``MAGIC``; msgpack of ``Wire`` follows.
 
 Lengths inside are checked against the message's own before anything is allocated: the decoder is typed, it reads bytes in
 place, and it names no code.
@@ -7,9 +7,9 @@ place, and it names no code.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import torch
 from msgspec import DecodeError, Meta, Struct, ValidationError
@@ -35,7 +35,7 @@ from plumbline.interface import (
     Trust,
 )
 
-MAGIC = b"plm\x01"
+MAGIC = b"plm\x02"
 """The last byte is the version."""
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -89,7 +89,7 @@ class WireItem(Struct, array_like=True, frozen=True):
     parts: tuple[WirePart, ...] | None
     divided: bool
     spans: tuple[tuple[Size, Size], ...]
-    grid_thw: memoryview | None
+    grid_thw: tuple[Size, Size, Size] | None
     extras: tuple[WireExtra, ...]
     given: tuple[WireKey, ...]
 
@@ -104,7 +104,7 @@ class WireLease(Struct, array_like=True, frozen=True):
 
 
 class Wire(Struct, array_like=True, frozen=True):
-    """token_ids, prefix_keys, and grids of items: int64, little-endian."""
+    """token_ids, prefix_keys: int64, little-endian."""
 
     request_id: str
     token_ids: memoryview
@@ -122,8 +122,8 @@ Places = Mapping[int, int]
 
 def payload_tensors(item: Item) -> tuple[Tensor, ...]:
     """Of an item that was not received; nothing where the payload stayed away."""
-    parts = item.payload if isinstance(item.payload, tuple) else () if item.payload is None else (item.payload,)
-    return cast(tuple[Tensor, ...], parts)
+    payload: Any = item.payload
+    return payload if isinstance(payload, tuple) else () if payload is None else (payload,)
 
 
 # ------------------------------------------------------------------------------------------------------------- encode
@@ -134,39 +134,52 @@ def encode(prepared: Prepared, lease: WireLease | None, places: Places, held: fr
 
     Raises BadPayload, BadExtra, MalformedRequest (text that is not Unicode), TooLarge (4 GiB in one tensor).
     """
-    where = f"request {prepared.request_id}"
     if len(prepared.items) != len(prepared.identities):
-        raise MalformedRequest(f"{len(prepared.identities)} identities of {len(prepared.items)} items", where=where)
+        what = f"{len(prepared.identities)} identities of {len(prepared.items)} items"
+        raise MalformedRequest(what, where=where_of(prepared))
     try:
         wire = Wire(
             prepared.request_id,
-            raw_bytes(prepared.token_ids).data,
-            raw_bytes(prepared.prefix_keys).data,
+            int64_bytes(prepared.token_ids),
+            int64_bytes(prepared.prefix_keys),
             tuple(
-                wire_item(item, identity, places, identity in held, where)
-                for item, identity in zip(prepared.items, prepared.identities, strict=True)
+                [
+                    wire_item(item, identity, places, identity in held, prepared)
+                    for item, identity in zip(prepared.items, prepared.identities, strict=True)
+                ]
             ),
             lease,
         )
         return MAGIC + _encoder.encode(wire)
     except UnicodeEncodeError as error:
-        raise MalformedRequest("a text is not valid Unicode", where=ascii(where)) from error
+        raise MalformedRequest("a text is not valid Unicode", where=ascii(where_of(prepared))) from error
     except (OverflowError, ValueError) as error:
-        raise TooLarge(f"more than a message can hold: {error}", where=where, hint="enlarge the pool") from error
+        what = f"more than a message can hold: {error}"
+        raise TooLarge(what, where=where_of(prepared), hint="enlarge the pool") from error
 
 
-def wire_item(item: Item, identity: Identity, places: Places, held: bool, where: str) -> WireItem:
-    away = held or item.payload is None
+def where_of(prepared: Prepared) -> str:
+    return f"request {prepared.request_id}"
+
+
+def int64_bytes(tensor: Tensor) -> memoryview:
+    """Of a CPU int64 tensor."""
+    return tensor.contiguous().numpy().data
+
+
+def wire_item(item: Item, identity: Identity, places: Places, held: bool, prepared: Prepared) -> WireItem:
+    payload, grid = item.payload, item.grid_thw
+    sides: Any = None if grid is None else tuple(grid.flatten().tolist())
     return WireItem(
         item.modality,
         item.source,
         identity.digest,
-        None if away else tuple(wire_part(part, places) for part in payload_tensors(item)),
-        isinstance(item.payload, tuple),
-        tuple((lo, hi) for lo, hi in item.spans),
-        None if item.grid_thw is None else raw_bytes(item.grid_thw).data,
-        tuple(wire_extra(name, extra, where) for name, extra in item.extras.items()),
-        tuple(WireKey(key.tenant, key.key, key.trust) for key in item.given),
+        None if held or payload is None else tuple([wire_part(part, places) for part in payload_tensors(item)]),
+        isinstance(payload, tuple),
+        tuple(item.spans),
+        sides,
+        tuple([wire_extra(name, extra, prepared) for name, extra in item.extras.items()]),
+        tuple([WireKey(key.tenant, key.key, key.trust) for key in item.given]),
     )
 
 
@@ -177,8 +190,8 @@ def wire_part(tensor: Tensor, places: Places) -> WirePart:
     return WirePart(NAMES[tensor.dtype], tuple(tensor.shape), raw_bytes(tensor).data if at is None else at)
 
 
-def wire_extra(name: str, extra: Extra, where: str) -> WireExtra:
-    value = extra.value
+def wire_extra(name: str, extra: Extra, prepared: Prepared) -> WireExtra:
+    value, where = extra.value, where_of(prepared)
     if extra.per_image:
         raise BadExtra(f"extra {name!r} is of a bundle", where=where, hint="prepare splits bundles")
     if isinstance(value, bool | str):
@@ -221,15 +234,15 @@ def prepared_of(wire: Wire, feature: Callable[[WirePart], Feature] | None) -> Pr
     return Prepared(
         wire.request_id,
         token_ids,
-        tuple(item_of(item, feature) for item in wire.items),
-        tuple(Identity(item.digest) for item in wire.items),
+        tuple([item_of(item, feature) for item in wire.items]),
+        tuple([Identity(item.digest) for item in wire.items]),
         prefix_keys,
     )
 
 
 def check_spans(items: Sequence[WireItem], length: int) -> None:
     free = 0
-    for lo, hi in sorted(chain.from_iterable(item.spans for item in items)):
+    for lo, hi in sorted([span for item in items for span in item.spans]):
         if not free <= lo < hi <= length:
             raise BadMessage(f"the span {(lo, hi)} is empty, overlaps another or ends after {length}")
         free = hi
@@ -238,34 +251,40 @@ def check_spans(items: Sequence[WireItem], length: int) -> None:
 def item_of(item: WireItem, feature: Callable[[WirePart], Feature] | None) -> Item:
     if len(item.digest) < LEAST_DIGEST or len(item.given) > 1:
         raise BadMessage(f"an identity of {len(item.digest)} bytes and {len(item.given)} caller keys")
-    grid = None if item.grid_thw is None else grid_of(item.grid_thw)
+    sides = item.grid_thw
+    if sides is not None and (min(sides) < 1 or math.prod(sides) > MOST_PATCHES):
+        raise BadMessage(f"a grid of {sides}")
     payload: Payload = None
     if item.parts is not None:
-        check_sizes(item, item.parts, grid)
-        parts = tuple(part_of(part, feature) for part in item.parts)
-        payload = parts if item.divided else parts[0]
+        check_sizes(item, item.parts)
+        payload = tuple([part_of(part, feature) for part in item.parts])
+        if not item.divided:
+            payload = payload[0]
     return Item(
         item.modality,
         item.source,
         payload,
         item.spans,
-        grid,
+        None if sides is None else words(struct.pack("<3q", *sides)).view(1, 3),
         {extra.name: Extra(value_of(extra.value), extra.affects_rows) for extra in item.extras},
-        tuple(CallerKey(key.tenant, key.key, key.trust) for key in item.given),
+        tuple([CallerKey(key.tenant, key.key, key.trust) for key in item.given]),
     )
 
 
-def check_sizes(item: WireItem, parts: Sequence[WirePart], grid: Tensor | None) -> None:
+def check_sizes(item: WireItem, parts: Sequence[WirePart]) -> None:
     """As many entries as there have to be whatever the tower, because others count on it."""
     if not parts or (len(parts) > 1 and not item.divided):
         raise BadMessage(f"a payload of {len(parts)} tensors")
-    if len({part.kind for part in parts}) > 1 or not all(part.shape for part in parts):
-        raise BadMessage("a payload of several dtypes, or of a tensor without dimensions")
-    size, due = sum(part.shape[0] for part in parts), None
+    size = 0
+    for part in parts:
+        if part.kind != parts[0].kind or not part.shape:
+            raise BadMessage("a payload of several dtypes, or of a tensor without dimensions")
+        size += part.shape[0]
+    due = None
     if item.source is Source.PRECOMPUTED:
         due = sum(hi - lo for lo, hi in item.spans)
-    elif grid is not None:
-        due = math.prod(grid.flatten().tolist())
+    elif item.grid_thw is not None:
+        due = math.prod(item.grid_thw)
     if due is not None and size != due:
         raise BadMessage(f"a payload of {size} entries, where {due} are due")
 
@@ -304,20 +323,11 @@ def tensor(part: WirePart) -> Tensor:
     return torch.frombuffer(bytearray(part.at), dtype=dtype_of(part)).view(part.shape)
 
 
-def words(data: memoryview) -> Tensor:
-    if len(data) % 8:
-        raise BadMessage(f"{len(data)} bytes of int64")
-    return torch.frombuffer(bytearray(data), dtype=torch.int64) if data else torch.empty(0, dtype=torch.int64)
-
-
-def grid_of(data: memoryview) -> Tensor:
-    if len(data) != 24:
-        raise BadMessage(f"a grid of {len(data)} bytes")
-    grid = words(data).view(1, 3)
-    sides = grid.flatten().tolist()
-    if min(sides) < 1 or math.prod(sides) > MOST_PATCHES:
-        raise BadMessage(f"a grid of {sides}")
-    return grid
+def words(data: bytes | memoryview) -> Tensor:
+    copy = bytearray(data)
+    if len(copy) % 8:
+        raise BadMessage(f"{len(copy)} bytes of int64")
+    return torch.frombuffer(copy, dtype=torch.int64) if copy else torch.empty(0, dtype=torch.int64)
 
 
 def value_of(value: bool | int | float | str | WirePart) -> object:

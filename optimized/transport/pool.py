@@ -11,7 +11,7 @@ from itertools import accumulate, count
 import numpy as np
 
 from optimized.transport.words import ALIGNMENT, Segment, aligned, nanoseconds, payload_start
-from plumbline.interface import Domain
+from plumbline.interface import DevicePort, Domain
 
 MOST_SLOTS = 4096
 LEAST_SLOTS = 8
@@ -32,6 +32,9 @@ class Space:
     @property
     def largest(self) -> int:
         return self._sizes[-1][0] if self._sizes else 0
+
+    def __str__(self) -> str:
+        return f"{self.free} bytes, {self.largest} of them in one piece,"
 
     def take(self, size: int) -> int | None:
         """The start of ``size`` bytes; None where no range has so many."""
@@ -69,31 +72,44 @@ class Space:
 
 @dataclass(eq=False, slots=True)
 class Lease:
-    """One slot and its bytes [start, stop). Reserved until it is granted to readers.
+    """One slot and its bytes: [start, stop) of each range. Reserved until it is granted to readers.
 
     starts: of each payload. nbytes: of all payloads.
     """
 
     slot: int
     generation: int
-    start: int
-    stop: int
+    ranges: tuple[tuple[int, int], ...]
     starts: tuple[int, ...]
     nbytes: int
     granted: bool = False
 
+    def holds(self, start: int, stop: int) -> bool:
+        return any(lo <= start and stop <= hi for lo, hi in self.ranges)
+
+
+def share(total: int, workers: int) -> int:
+    """Bytes of one worker."""
+    return total // workers // ALIGNMENT * ALIGNMENT
+
 
 class Pool:
-    """Leases in one segment. leased: payload bytes under a lease or reserved. Nothing here waits."""
+    """Leases in one segment. leased: payload bytes under a lease or reserved. Nothing here waits.
 
-    def __init__(self, domain: Domain, worker: int) -> None:
+    space: in the file; on_device: in the device's part.
+    """
+
+    def __init__(self, domain: Domain, worker: int, port: DevicePort) -> None:
         """Raises OSError: there is no shared memory, or not so much, or the share is too small for the control words."""
-        size = domain.pool_bytes // domain.workers // ALIGNMENT * ALIGNMENT
-        slots = min(max(size // BYTES_PER_SLOT, LEAST_SLOTS), MOST_SLOTS)
-        if size <= payload_start(slots, domain.ranks):
+        size, device_size = (share(domain.pool_bytes, domain.workers), share(domain.device_bytes, domain.workers))
+        slots = min(max((size + device_size) // BYTES_PER_SLOT, LEAST_SLOTS), MOST_SLOTS)
+        start = payload_start(slots, domain.ranks)
+        if size <= start and not device_size:
             raise OSError(f"a share of {size} bytes has no room for payloads")
-        self.segment = Segment.create(domain.name, worker, size, slots, domain.ranks)
-        self.space = Space(self.segment.payload_start, size)
+        size = max(size, start)
+        self.segment = Segment.create(domain.name, worker, size, device_size, slots, domain.ranks, port)
+        self.space = Space(start, size)
+        self.on_device = Space(size, self.segment.stop)
         self.leased = 0
         self._clock = domain.clock
         self._silence = round(domain.lease_seconds * 1e9)
@@ -101,48 +117,72 @@ class Pool:
         self._slots = list(range(slots))  # a heap: low numbers first, so that few rows need a look
         self._leases: list[Lease | None] = []
         """By slot, up to the last one in use."""
+        self._reserved: dict[int, Lease] = {}
+        """By generation: those that are granted to nobody."""
         self._waiting = np.zeros((slots, domain.ranks), dtype=bool)
         """Readers that still have a part in the slot's lease."""
         self._granted_at = np.zeros(slots, dtype=np.int64)
         self._of = np.zeros(slots, dtype=np.int64)
         """The generation of each granted slot; 0 for all others."""
 
-    def reserve(self, sizes: Sequence[int]) -> Lease | None:
-        """One place for payloads of so many bytes, not all 0, which nobody reads yet. None: there is no room."""
-        size = sum(map(aligned, sizes))
-        if not self._slots or (start := self.space.take(size)) is None:
+    def reserve(self, sizes: Sequence[int], on_device: Sequence[bool]) -> Lease | None:
+        """Places for payloads of so many bytes, not all 0, which nobody reads yet. None: there is no room."""
+        if not self._slots:
             return None
+        ranges: list[tuple[int, int]] = []
+        starts = [0] * len(sizes)
+        for space, there in ((self.space, False), (self.on_device, True)):
+            mine = [k for k, size in enumerate(sizes) if on_device[k] is there]
+            offsets = list(accumulate((aligned(sizes[k]) for k in mine), initial=0))
+            if not offsets[-1]:
+                continue
+            start = space.take(offsets[-1])
+            if start is None:
+                for lo, hi in ranges:
+                    self._give(lo, hi)
+                return None
+            ranges.append((start, start + offsets[-1]))
+            for k, offset in zip(mine, offsets, strict=False):
+                starts[k] = start + offset
         slot = heapq.heappop(self._slots)
-        starts = tuple(accumulate(map(aligned, sizes[:-1]), initial=start))
-        lease = Lease(slot, next(self._generations), start, start + size, starts, sum(sizes))
+        lease = Lease(slot, next(self._generations), tuple(ranges), tuple(starts), sum(sizes))
         self._leases += [None] * (slot + 1 - len(self._leases))
         self._leases[slot] = lease
+        self._reserved[lease.generation] = lease
         self.leased += lease.nbytes
         return lease
 
+    def _give(self, start: int, stop: int) -> None:
+        (self.space if start < self.segment.size else self.on_device).give(start, stop)
+
     def grant(self, lease: Lease, readers: Iterable[int]) -> None:
         """From now on ``readers`` have it, until each of them has let go of it."""
-        self._waiting[lease.slot, list(readers)] = True
+        for reader in readers:
+            self._waiting[lease.slot, reader] = True
         self._granted_at[lease.slot] = nanoseconds(self._clock)
         self._of[lease.slot] = self.segment.generations[lease.slot] = lease.generation
         lease.granted = True
+        self._reserved.pop(lease.generation, None)
 
     def withdraw(self, lease: Lease) -> None:
         """Undoes ``grant``: reserved again, and of no reader."""
         self.segment.generations[lease.slot] = self._of[lease.slot] = 0
         self._waiting[lease.slot] = False
         lease.granted = False
+        self._reserved[lease.generation] = lease
 
     def end(self, lease: Lease) -> None:
         """Fences the lease, then frees its bytes. Idempotent."""
         if lease.slot >= len(self._leases) or self._leases[lease.slot] is not lease:
             return
         self.withdraw(lease)
+        del self._reserved[lease.generation]
         self._leases[lease.slot] = None
         while self._leases and self._leases[-1] is None:
             self._leases.pop()
         heapq.heappush(self._slots, lease.slot)
-        self.space.give(lease.start, lease.stop)
+        for start, stop in lease.ranges:
+            self._give(start, stop)
         self.leased -= lease.nbytes
 
     def collect(self) -> None:
@@ -151,6 +191,7 @@ class Pool:
         if not top:
             return
         segment, waiting, generations = self.segment, self._waiting[:top], self._of[:top]
+        waiting &= (segment.generations[:top] == generations)[:, None]  # unless somebody took this worker for dead
         last_sign = np.maximum(segment.heard, self._granted_at[:top, None])
         waiting &= segment.acknowledged[:top] != generations[:, None]
         waiting &= nanoseconds(self._clock) - last_sign <= self._silence
@@ -165,10 +206,7 @@ class Pool:
 
     def reserved(self, byte: int) -> Lease | None:
         """The reserved place that this byte is in."""
-        for lease in self._leases:
-            if lease is not None and not lease.granted and lease.start <= byte < lease.stop:
-                return lease
-        return None
+        return next((lease for lease in self._reserved.values() if lease.holds(byte, byte + 1)), None)
 
     def close(self) -> None:
         for lease in [lease for lease in self._leases if lease is not None]:

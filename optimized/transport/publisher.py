@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -45,20 +46,25 @@ class PoolSlot:
 class PoolPublisher:
     """Publishes into one segment or, where that has no room, into the messages. leased: payload bytes in use.
 
+    Payloads on a device go into the segment's space there or, where that has no room, into the one in host memory. Nothing
+    waits for them: their copies are queued on the current stream, and so is the word that says that they are there.
+
     Payloads that all lie in one reserved slot, each contiguous, are published where they are: the slot's tensors, or views
     such as the images of a bundle. What lies in a slot that is no longer reserved is refused with BadPayload. If publishing
     raises, everything is as before: the slot is still reserved.
     """
 
+    pool_type = Pool
+
     def __init__(self, runtime: Runtime, worker: int) -> None:
         self.port = runtime.port
-        self.ranks = runtime.domain.ranks
+        self.ranks = frozenset(range(runtime.domain.ranks))
         self.worker = worker
-        self._warned = False
+        self._warned: set[str] = set()
         self._pool: Pool | None = None
         sweep(runtime.domain.name, worker)
         try:
-            self._pool = Pool(runtime.domain, worker)
+            self._pool = self.pool_type(runtime.domain, worker, runtime.port)
         except OSError as error:
             self._warn(f"no pool ({error})")
 
@@ -69,51 +75,47 @@ class PoolPublisher:
     def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> PoolSlot | None:
         """Tensors of the shapes and dtypes of ``metas``. ``publish`` names the readers that count."""
         self._check(readers)
-        self.collect()
-        sizes = [torch.Size(meta.shape).numel() * meta.dtype.itemsize for meta in metas]
-        if self._pool is None:
+        pool = self._pool
+        sizes = [math.prod(meta.shape) * meta.dtype.itemsize for meta in metas]
+        if pool is None:
             return None
         if not any(sizes):
-            return PoolSlot([torch.empty(meta.shape, dtype=meta.dtype) for meta in metas], self._pool, None)
-        lease = self._pool.reserve(sizes)
+            empty = [torch.empty(meta.shape, dtype=meta.dtype, device=meta.device) for meta in metas]
+            return PoolSlot(empty, pool, None)
+        lease = self._place(pool, sizes, [meta.device.type != "cpu" for meta in metas])
         if lease is None:
             return None
         tensors = [
-            self._pool.segment.tensor(start, tuple(meta.shape), meta.dtype)
+            pool.segment.tensor(start, tuple(meta.shape), meta.dtype)
             for start, meta in zip(lease.starts, metas, strict=True)
         ]
-        return PoolSlot(tensors, self._pool, lease)
+        return PoolSlot(tensors, pool, lease)
 
     def publish(
         self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
     ) -> PoolTicket:
         self._check(readers)
-        self.collect()
-        every, travelling = self._payloads(prepared, held)
-        pool, slot, lease = self._pool, self._slot_of(every, f"request {prepared.request_id}"), None
-        places: dict[int, int] = {}
-        if pool is not None and slot is not None:
-            lease = slot
-            places = {id(part): pool.segment.offset(part) for part in travelling}
-        elif travelling and (lease := self._room(travelling)) is not None:
-            places = dict(zip(map(id, travelling), lease.starts, strict=True))
+        pool = self._pool
+        parts, places, lease = self._payloads(prepared, held)
+        in_place = lease is not None
+        if pool is not None and parts and not in_place:
+            lease = self._room(pool, parts)
+            places = dict(zip(map(id, parts), lease.starts, strict=True)) if lease is not None else {}
         try:
             wire = None
             if pool is not None and lease is not None:
-                if slot is None:
-                    self._fill(pool, travelling, lease.starts)
+                if not in_place:
+                    self._fill(pool, parts, lease.starts)
                 pool.grant(lease, readers)
                 self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
                 wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
-            message = messages.encode(prepared, wire if travelling else None, places, held)
+            message = messages.encode(prepared, wire if parts else None, places, held)
         except BaseException:
-            if pool is not None and slot is not None:
-                pool.withdraw(slot)
-            elif pool is not None and lease is not None:
-                pool.end(lease)
+            if pool is not None and lease is not None:
+                pool.withdraw(lease) if in_place else pool.end(lease)
             raise
         ticket = PoolTicket(message, pool, lease)
-        if not travelling:  # all of a slot's payloads are held by the readers
+        if not parts:  # all of a slot's payloads are held by the readers
             ticket.cancel()
         return ticket
 
@@ -134,63 +136,76 @@ class PoolPublisher:
 
     # ------------------------------------------------------------------------------------------------------- payloads
 
-    def _payloads(self, prepared: Prepared, held: frozenset[Identity]) -> tuple[list[Tensor], list[Tensor]]:
-        """The request's distinct tensors that have any bytes, and those of them that travel. Raises BadPayload."""
-        every: dict[int, Tensor] = {}
-        travelling: dict[int, Tensor] = {}
-        for index, (item, identity) in enumerate(zip(prepared.items, prepared.identities, strict=False)):
+    def _payloads(
+        self, prepared: Prepared, held: frozenset[Identity]
+    ) -> tuple[list[Tensor], dict[int, int], Lease | None]:
+        """The distinct tensors that have any bytes and travel; where those lie that are in slots, by id(); and the reserved
+        slot that all of the request's can be published in. Raises BadPayload."""
+        pool = self._pool
+        parts: dict[int, Tensor] = {}
+        places: dict[int, int] = {}
+        slots: list[Lease | None] = []
+        for item, identity in zip(prepared.items, prepared.identities, strict=False):
             for part in messages.payload_tensors(item):
                 if reason := unusable(part):
-                    where = f"request {prepared.request_id}, item {index}"
-                    raise BadPayload(reason, where=where, hint="publish plain tensors")
-                if part.numel():
-                    every[id(part)] = part
-                    if identity not in held:
-                        travelling[id(part)] = part
-        return list(every.values()), list(travelling.values())
+                    raise BadPayload(reason, where=messages.where_of(prepared), hint="publish plain tensors")
+                if not part.numel():
+                    continue
+                if identity not in held:
+                    parts[id(part)] = part
+                start = pool.segment.offset(part) if pool is not None else -1
+                if pool is None or start < 0:
+                    slots.append(None)
+                    continue
+                slot = pool.reserved(start)
+                if slot is None:
+                    what = "a payload lies in a slot that was published or cancelled"
+                    raise BadPayload(what, where=messages.where_of(prepared), hint="reserve another")
+                plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
+                slots.append(slot if plain and slot.holds(start, start + part.nbytes) else None)
+                places[id(part)] = start
+        same = bool(slots) and all(slot is slots[0] for slot in slots)
+        return list(parts.values()), places, slots[0] if same else None
 
-    def _slot_of(self, parts: Sequence[Tensor], where: str) -> Lease | None:
-        """The reserved slot that all ``parts`` can be published in. Raises BadPayload."""
-        pool, slots = self._pool, set[Lease | None]()
-        for part in parts:
-            start = pool.segment.offset(part) if pool is not None else -1
-            if pool is None or start < 0:
-                slots.add(None)
-                continue
-            slot = pool.reserved(start)
-            if slot is None:
-                what = "a payload lies in a slot that was published or cancelled"
-                raise BadPayload(what, where=where, hint="reserve another")
-            plain = part.is_contiguous() and not part.is_conj() and not part.is_neg()
-            slots.add(slot if plain and start + part.nbytes <= slot.stop else None)
-        return slots.pop() if len(slots) == 1 else None
-
-    def _room(self, parts: Sequence[Tensor]) -> Lease | None:
+    def _room(self, pool: Pool, parts: Sequence[Tensor]) -> Lease | None:
+        """Places where the parts are, or else in host memory."""
         sizes = [part.nbytes for part in parts]
-        pool = self._pool
-        lease = pool.reserve(sizes) if pool is not None else None
-        if lease is None and pool is not None:
-            space = pool.space
-            free = f"{space.free} of {pool.segment.size} are free, {space.largest} of them in one piece"
-            self._warn(f"a request needs {sum(sizes)} bytes, and {free}")
+        on_device = [part.device.type != "cpu" for part in parts]
+        lease = self._place(pool, sizes, on_device)
+        if lease is None and any(on_device):
+            self._warn(f"{sum(sizes)} bytes from a device, of whose pool {pool.on_device} are free", "host memory")
+            lease = self._place(pool, sizes, [False] * len(sizes))
+        if lease is None:
+            self._warn(f"a request of {sum(sizes)} bytes, where {pool.space} are free")
+        return lease
+
+    def _place(self, pool: Pool, sizes: Sequence[int], on_device: Sequence[bool]) -> Lease | None:
+        lease = pool.reserve(sizes, on_device)
+        if lease is None:
+            self.collect()
+            lease = pool.reserve(sizes, on_device)
         return lease
 
     def _fill(self, pool: Pool, parts: Sequence[Tensor], starts: Iterable[int]) -> None:
-        """One copy of each, from any strides and device."""
+        """One copy of each, from any strides and device, in order on the current stream."""
         for part, start in zip(parts, starts, strict=True):
             # Copying bools as bools would make 1 of every other true byte.
             source = part.view(torch.uint8) if part.dtype is torch.bool else part
-            pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source)
+            # torch would conjugate a copy on the host at once, before the bytes are there.
+            source = source.resolve_conj().resolve_neg()
+            pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source, non_blocking=True)
 
     # --------------------------------------------------------------------------------------------------------- checks
 
     def _check(self, readers: Iterable[int]) -> None:
-        strangers = sorted(set(readers) - set(range(self.ranks)))
-        if strangers:
-            raise PlumblineError(f"readers {strangers}, where there are {self.ranks} ranks", hint="see Domain.ranks")
+        if not self.ranks.issuperset(readers):
+            strangers = sorted(set(readers) - self.ranks)
+            raise PlumblineError(
+                f"readers {strangers}, where there are {len(self.ranks)} ranks", hint="see Domain.ranks"
+            )
 
-    def _warn(self, what: str) -> None:
-        """The first time that payloads have to travel in messages; later ones would hide everything else."""
-        if not self._warned:
-            self._warned = True
-            log.warning("worker %d: %s; such payloads travel in their messages", self.worker, what)
+    def _warn(self, what: str, instead: str = "their messages") -> None:
+        """The first time that payloads have to go elsewhere; later ones would hide everything else."""
+        if instead not in self._warned:
+            self._warned.add(instead)
+            log.warning("worker %d: %s; such payloads travel in %s", self.worker, what, instead)

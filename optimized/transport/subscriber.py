@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import torch
 from torch import Tensor
 
 from optimized.transport import messages
+from optimized.transport.watchdog import Watchdog
 from optimized.transport.words import FOLDER, Segment, file_name, nanoseconds, segments_of
 from plumbline.interface import (
     BadMessage,
@@ -19,6 +21,7 @@ from plumbline.interface import (
 )
 
 CPU = torch.device("cpu")
+log = logging.getLogger(__name__)
 
 
 class Hold:
@@ -53,7 +56,9 @@ class Hold:
         segment = self.segment
         if segment is None or self.fenced:
             raise PayloadMissing("the payload was released here, or its place was taken back")
-        self._subscriber.port.wait(segment.ready_word(self.slot), self.generation)
+        if int(segment.ready[self.slot]) < self.generation:
+            self._subscriber.port.wait(segment.ready_word(self.slot), self.generation)
+            self._subscriber.watchdog.watch(segment, self.slot, self.generation)
         return segment
 
     def move(self, tensor: Tensor) -> Tensor:
@@ -75,7 +80,8 @@ class Hold:
 
 
 class PoolFeature:
-    """A payload in a worker's segment: for the CPU a view of it, for another device one move, kept until release."""
+    """A payload in a worker's segment: a view of it where the memory is the reader's too, else one move, kept until
+    release."""
 
     def __init__(self, hold: Hold, start: int, meta: TensorMeta) -> None:
         self.meta = meta
@@ -91,11 +97,12 @@ class PoolFeature:
         if self._released:
             raise PayloadMissing("the payload was released", hint="open it before release")
         segment = self._hold.place()
-        borrow = device.type == "cpu"
-        if borrow not in self._opened:
+        on_host = device.type == "cpu"
+        opened = self._opened.get(on_host)
+        if opened is None:
             view = segment.tensor(self._start, self.meta.shape, self.meta.dtype)
-            self._opened[borrow] = view if borrow else self._hold.move(view)
-        return self._opened[borrow]
+            opened = self._opened[on_host] = view.cpu() if on_host else self._hold.move(view)
+        return opened
 
     def release(self) -> None:
         if self._released:
@@ -114,9 +121,12 @@ class PoolFeature:
 class PoolSubscriber:
     """Reads the segments of all workers of the domain, each mapped once. holds: of received messages, not ended."""
 
+    hold_type = Hold
+
     def __init__(self, runtime: Runtime, rank: int) -> None:
         self.domain = runtime.domain
         self.port = runtime.port
+        self.watchdog = Watchdog()
         self.rank = rank
         self.holds: set[Hold] = set()
         self._segments: dict[tuple[int, int], Segment] = {}
@@ -132,13 +142,14 @@ class PoolSubscriber:
         segment = self._segment(lease.worker, lease.stamp)
         if segment is not None and lease.slot >= segment.slots:
             raise BadMessage(f"slot {lease.slot}, where there are {segment.slots}")
-        hold = Hold(self, lease, segment)
+        hold = self.hold_type(self, lease, segment)
         features: dict[messages.WirePart, PoolFeature] = {}
 
         def feature(part: messages.WirePart) -> PoolFeature:
-            if part not in features:
-                features[part] = PoolFeature(hold, *placed(part, segment))
-            return features[part]
+            made = features.get(part)
+            if made is None:
+                made = features[part] = PoolFeature(hold, *placed(part, segment))
+            return made
 
         prepared = messages.prepared_of(wire, feature)
         if not features:
@@ -158,7 +169,11 @@ class PoolSubscriber:
             segment.heard[self.rank] = now
 
     def lost(self, worker: int) -> None:
-        """Payloads of its messages that are still on their way are refused too. Start no successor before all ranks know."""
+        """Payloads of its messages that are still on their way are refused too, on all ranks, and no stream waits for them
+        any longer. Start no successor before all ranks know."""
+        for (owner, _), segment in self._segments.items():
+            if owner == worker:
+                segment.fence()
         for (owner, _), path in segments_of(self.domain.name).items():
             if owner == worker:
                 with contextlib.suppress(OSError):
@@ -178,7 +193,11 @@ class PoolSubscriber:
         key = (worker, stamp)
         if key not in self._segments:
             path = FOLDER / file_name(self.domain.name, worker, stamp)
-            segment = Segment.attach(path, stamp, self.domain.ranks)
+            try:
+                segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
+            except OSError as error:
+                log.warning("rank %d cannot use the pool of worker %d: %s", self.rank, worker, error)
+                segment = None
             if segment is None:
                 return None
             self._segments[key] = segment
@@ -189,7 +208,13 @@ def placed(part: messages.WirePart, segment: Segment | None) -> tuple[int, Tenso
     """Where a payload begins, and what it is. Raises BadMessage: it cannot lie there."""
     nbytes, dtype = messages.nbytes_of(part), messages.dtype_of(part)
     assert isinstance(part.at, int)
-    inside = segment is None or segment.payload_start <= part.at <= segment.size - nbytes
-    if not inside or part.at % dtype.itemsize:
-        raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
-    return part.at, TensorMeta(part.shape, dtype, nbytes, CPU)
+    device = CPU
+    if segment is not None:
+        lo, hi = segment.payload_start, segment.size
+        if segment.device is not None and part.at >= segment.size:
+            lo, hi, device = segment.size, segment.stop, segment.device.device
+        if not lo <= part.at <= hi - nbytes:
+            raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
+    if part.at % dtype.itemsize:
+        raise BadMessage(f"a payload of {dtype} at {part.at}")
+    return part.at, TensorMeta(part.shape, dtype, nbytes, device)

@@ -1,8 +1,10 @@
-"""One worker's shared memory: a file, the control words at its front, and the payload space behind them.
+"""One worker's shared memory: a file, the control words at its front, and the payload space behind them; and, where the
+worker has one, payload space on a device, which follows that of the file in one count of bytes.
 
-All words are int64. In order: version, stamp, slots, ranks; one heartbeat for each rank; for each slot its generation, its
-ready word, and one acknowledgement for each rank. The worker writes generations, a stream of the worker ready words, rank r
-the heartbeats and acknowledgements of r; nobody else writes them. A generation of 0 means that the slot is nobody's.
+All words are int64. In order: version, stamp, slots, ranks; the handle of the device's space, its length first; one
+heartbeat for each rank; for each slot its generation, its ready word, and one acknowledgement for each rank. The worker
+writes generations, a stream of the worker ready words, rank r the heartbeats and acknowledgements of r; nobody else writes
+them, until the worker is dead. A generation of 0 means that the slot is nobody's.
 
 A fence is a store of the generation, then stores of other payloads; its check is loads of the payload, then a load of
 the generation. That order is kept by x86-64; a weaker machine needs barriers here.
@@ -24,10 +26,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from plumbline.interface import DevicePort
+
 FOLDER = Path("/dev/shm")
-VERSION = int.from_bytes(b"PLMBSHM\x01", "big")
+VERSION = int.from_bytes(b"PLMBSHM\x02", "big")
 HEADER = 4
+HANDLE = 16
+"""Words of a handle, with its length."""
 ALIGNMENT = 256
+NEVER = (1 << 63) - 1
+"""In the ready word of a slot whose worker is dead: no stream waits for it any longer."""
 
 
 def aligned(nbytes: int) -> int:
@@ -69,23 +77,33 @@ def sweep(domain: str, worker: int) -> None:
 class Segment:
     """A mapping of one segment; it lasts as long as any tensor into it.
 
-    bytes: uint8 [size]. heard: int64 [ranks]. generations, ready: int64 [slots]. acknowledged: int64 [slots, ranks].
-    These four are numpy views. payload_start: first byte that is no control word.
+    bytes: uint8 [size]. device: uint8, the space on a device; None without one. stop: bytes of both. heard: int64 [ranks].
+    generations, ready: int64 [slots]. acknowledged: int64 [slots, ranks]. These four are numpy views. payload_start: first
+    byte that is no control word.
     """
 
-    def __init__(self, path: Path, stamp: int, mapping: mmap.mmap, slots: int, ranks: int) -> None:
+    def __init__(self, path: Path, stamp: int, mapping: mmap.mmap, slots: int, ranks: int, port: DevicePort) -> None:
+        """Raises OSError: the port's device cannot use the memory."""
         self.path, self.stamp, self.slots, self.ranks = path, stamp, slots, ranks
-        self.size = len(mapping)
+        self.size = self.stop = len(mapping)
         self.bytes = torch.frombuffer(mapping, dtype=torch.uint8)
+        port.register(self.bytes)
+        self.device: Tensor | None = None
         self.words = self.bytes[: 8 * count(slots, ranks)].view(torch.int64)
         self.payload_start = payload_start(slots, ranks)
-        self._table = self.words[HEADER + ranks :].view(slots, 2 + ranks)
+        self.handle = self.bytes[8 * HEADER : 8 * (HEADER + HANDLE)]
+        self._table = self.words[HEADER + HANDLE + ranks :].view(slots, 2 + ranks)
+        self._kept: dict[tuple[int, int], Tensor] = {}
+        self._rooms: dict[tuple[bool, torch.dtype], Tensor] = {}
+        """All of the space, by where it is and what it is taken for."""
         table = self._table.numpy()
-        self.heard = self.words[HEADER : HEADER + ranks].numpy()
+        self.heard = self.words[HEADER + HANDLE : HEADER + HANDLE + ranks].numpy()
         self.generations, self.ready, self.acknowledged = table[:, 0], table[:, 1], table[:, 2:]
 
     @classmethod
-    def create(cls, domain: str, worker: int, size: int, slots: int, ranks: int) -> Segment:
+    def create(
+        cls, domain: str, worker: int, size: int, device_size: int, slots: int, ranks: int, port: DevicePort
+    ) -> Segment:
         """A new one, all words 0 but the header's. Raises OSError: there is no shared memory, or not so much."""
         stamp = secrets.randbits(62)
         path = FOLDER / file_name(domain, worker, stamp)
@@ -102,15 +120,24 @@ class Segment:
             raise
         finally:
             os.close(descriptor)
-        segment = cls(path, stamp, mapping, slots, ranks)
+        try:
+            segment = cls(path, stamp, mapping, slots, ranks, port)
+            if device_size:
+                memory, handle = port.share(device_size)
+                segment.device, segment.stop = memory, size + len(memory)
+                segment.handle[8 : 8 + len(handle)] = torch.frombuffer(bytearray(handle), dtype=torch.uint8)
+                segment.words[HEADER] = len(handle)
+        except BaseException:
+            path.unlink()
+            raise
         for index, value in ((1, stamp), (2, slots), (3, ranks), (0, VERSION)):  # the version last: now it can be read
             segment.words[index] = value
         atexit.register(unlink_in, os.getpid(), path)
         return segment
 
     @classmethod
-    def attach(cls, path: Path, stamp: int, ranks: int) -> Segment | None:
-        """An existing one; None where there is none that this side can use."""
+    def attach(cls, path: Path, stamp: int, ranks: int, port: DevicePort) -> Segment | None:
+        """An existing one; None where there is none that this side can use. Raises OSError: the port's device cannot."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -127,27 +154,79 @@ class Segment:
         version, found, slots, their_ranks = memoryview(mapping)[: 8 * HEADER].cast("q")
         if (version, found, their_ranks) != (VERSION, stamp, ranks) or not 0 < slots <= len(mapping):
             return None
-        return cls(path, stamp, mapping, slots, ranks) if payload_start(slots, ranks) <= len(mapping) else None
+        if payload_start(slots, ranks) > len(mapping):
+            return None
+        segment = cls(path, stamp, mapping, slots, ranks, port)
+        length = int(segment.words[HEADER])
+        if length:
+            memory = port.attach(bytes(segment.handle[8 : 8 + length].tolist()))
+            segment.device, segment.stop = memory, segment.size + len(memory)
+        return segment
 
     def tensor(self, start: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """The bytes from ``start`` on as a contiguous tensor."""
-        nbytes = torch.Size(shape).numel() * dtype.itemsize
-        return self.bytes[start : start + nbytes].view(dtype).view(shape)
+        room = self.bytes
+        if start >= self.size and self.device is not None:
+            room, start = self.device, start - self.size
+        key = (room.is_cpu, dtype)
+        whole = self._rooms.get(key)
+        if whole is None:
+            itemsize = dtype.itemsize
+            whole = self._rooms[key] = room[: room.numel() // itemsize * itemsize].view(dtype)
+        return whole.as_strided(shape, row_major(shape), start // dtype.itemsize)
 
     def offset(self, tensor: Tensor) -> int:
-        """Where the tensor begins in this mapping; -1 for one that lies elsewhere."""
-        start = tensor.data_ptr() - self.bytes.data_ptr() if tensor.device.type == "cpu" else -1
-        return start if self.payload_start <= start < self.size else -1
+        """Where the tensor begins in this segment; -1 for one that lies elsewhere."""
+        if tensor.is_cpu:
+            start = tensor.data_ptr() - self.bytes.data_ptr()
+            return start if self.payload_start <= start < self.size else -1
+        if self.device is not None and tensor.device == self.device.device:
+            start = tensor.data_ptr() - self.device.data_ptr()
+            return self.size + start if 0 <= start < len(self.device) else -1
+        return -1
 
     def ready_word(self, slot: int) -> Tensor:
-        return self._table[slot, 1:2]
+        return self._word(slot, 1)
 
     def acknowledgement(self, slot: int, rank: int) -> Tensor:
-        return self._table[slot, 2 + rank : 3 + rank]
+        return self._word(slot, 2 + rank)
+
+    def _word(self, row: int, column: int) -> Tensor:
+        """Kept, because making a view takes longer than what is done with it."""
+        word = self._kept.get((row, column))
+        if word is None:
+            word = self._kept[row, column] = self._table[row, column : column + 1]
+        return word
+
+    def fence(self) -> None:
+        """Ends all leases, for all ranks, of a worker that is dead; and no stream waits any longer for its ready words."""
+        self.generations[:] = 0
+        self.ready[:] = NEVER
+
+    def orphaned(self) -> bool:
+        """Whether the process that made this segment is gone, with its lock."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return False
+            finally:
+                os.close(descriptor)
+        return True  # closed, or removed by whoever knew
 
     def unlink(self) -> None:
         """Removes the name; mappings go on. Idempotent."""
         self.path.unlink(missing_ok=True)
+
+
+def row_major(shape: tuple[int, ...]) -> list[int]:
+    """The strides of a contiguous tensor."""
+    strides, step = [1] * len(shape), 1
+    for k in range(len(shape) - 1, -1, -1):
+        strides[k] = step
+        step *= max(shape[k], 1)
+    return strides
 
 
 def unlink_in(process: int, path: Path) -> None:
@@ -158,7 +237,7 @@ def unlink_in(process: int, path: Path) -> None:
 
 def count(slots: int, ranks: int) -> int:
     """Control words of a segment."""
-    return HEADER + ranks + slots * (2 + ranks)
+    return HEADER + HANDLE + ranks + slots * (2 + ranks)
 
 
 def payload_start(slots: int, ranks: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from plumbline.sim.ledger import Ledger
 from plumbline.sim.memory import POISON, Access, Handle, Memory, Pinned, place
 from plumbline.sim.schedule import LATEST, Op, Scheduler
-from plumbline.sim.streams import _MACHINES, DeviceModule, Place, Stream, machine
+from plumbline.sim.streams import MACHINES, DeviceModule, Place, Stream, machine
 
 _setup_privateuseone_for_python_backend("sim", backend_module=DeviceModule())
 
@@ -96,9 +97,11 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.pinned = Pinned(self.ledger, self.scheduler)
         self.streams: dict[int, Stream] = {}
         self.defaults: dict[int, Stream] = {}
+        self.shared: weakref.WeakValueDictionary[bytes, SimTensor] = weakref.WeakValueDictionary()
+        """By handle: what ports share."""
 
     def __enter__(self) -> Machine:
-        _MACHINES.append(self)
+        MACHINES.append(self)
         for index in range(self.devices):
             self.defaults[index] = self.streams[index] = Stream(index)
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -106,7 +109,7 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        _MACHINES.remove(self)
+        MACHINES.remove(self)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         from plumbline.sim.operations import run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from plumbline.sim.streams import machine
 class SimPort:
     """Implements ``plumbline.interface.DevicePort``. Words lie in host memory; their mapping counts as pinned."""
 
+    _numbers = count()
+
     def __init__(self, index: int = 0) -> None:
         self.device = torch.device("sim", index)
 
@@ -21,6 +25,21 @@ class SimPort:
     def pinned(self, nbytes: int) -> Tensor:
         """Memory of the port's own: once its last tensor is gone, a copy that still reads it reads poison."""
         return machine().pinned.allocate(nbytes, lasting=False)
+
+    def register(self, memory: Tensor) -> None:
+        machine().pinned.register(memory)
+
+    def share(self, nbytes: int) -> tuple[Tensor, bytes]:
+        memory = machine().empty([nbytes], None, torch.uint8, self.device.index)
+        handle = b"%d" % next(self._numbers)
+        machine().shared[handle] = memory
+        return memory, handle
+
+    def attach(self, handle: bytes) -> Tensor:
+        memory = machine().shared.get(handle)
+        if memory is None:
+            raise OSError("its owner freed it")
+        return memory
 
     def write(self, word: Tensor, value: int) -> None:
         machine().pinned.register(word)

@@ -126,7 +126,7 @@ class DeviceModule:
         machine().synced("synchronize")
 
     def _asked(self) -> None:
-        if _MACHINES:
+        if MACHINES:
             machine().ledger.queries += 1
 
     def _is_in_bad_fork(self) -> bool:
@@ -136,11 +136,11 @@ class DeviceModule:
         """Random numbers are the CPU's."""
 
 
-_MACHINES: list[Machine] = []
+MACHINES: list[Machine] = []
 
 
 def machine() -> Machine:
     """The machine that is switched on. Raises RuntimeError."""
-    if not _MACHINES:
+    if not MACHINES:
         raise RuntimeError("no simulated machine is on: with plumbline.sim.Machine(): ...")
-    return _MACHINES[-1]
+    return MACHINES[-1]

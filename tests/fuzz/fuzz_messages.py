@@ -187,11 +187,11 @@ def write_manifest() -> None:
 
 
 def write(out: Path, options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    from plumbline.results import _commit, environment
+    from plumbline.results import commit, environment
 
     versions = {name: importlib.metadata.version(name) for name in ("atheris", "msgspec", "torch")}
     result = {
-        "commit": _commit(),
+        "commit": commit(),
         "environment": environment(),
         "versions": versions,
         "seed": options.seed,

@@ -166,7 +166,7 @@ class NoRollback(PoolPublisher):
         super().__init__(runtime, worker)
         assert self._pool is not None
         self._pool.close()
-        self._pool: LeakyPool = LeakyPool(runtime.domain, worker)
+        self._pool: LeakyPool = LeakyPool(runtime.domain, worker, runtime.port)
 
     def publish(
         self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()

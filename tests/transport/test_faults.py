@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from plumbline.baton import Baton, Schedule
 from plumbline.interface import Capability
 from plumbline.parts import claimed
-from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
-from plumbline.transport_explore import check_fault_case, explore_cases
+from plumbline.transport_explore import check_fault_case, explore_session
 from plumbline.transport_faults import FaultCase, loads, run_faults
 from plumbline.transport_strategies import fault_cases
 
-MUTANT_SECONDS = 10
 STOPS = 60
 """Lines, spread over what an actor runs, at which each actor is stopped in turn."""
 
@@ -23,17 +23,9 @@ def test_generated_faults(
     subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
     claimed(subject, Capability.TRANSPORT)
-    options = request.config.option
-    profile = PROFILES[options.profile]
     lines = max(run_faults(FaultCase(), subject.implementation).lines)
-    found = explore_cases(
-        fault_cases(lines),
-        lambda case: check_fault_case(case, subject.implementation),
-        examples=(options.cases or profile.cases) // (2 if profile.stop_at_first else 8),
-        session_seed=options.plumbline_seed + shard,
-        seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
-        stop_at_first=profile.stop_at_first,
-    )
+    judged = partial(check_fault_case, implementation=subject.implementation)
+    found = explore_session(fault_cases(lines), judged, request.config.option, shard)
     record_property("exploration", found.data())
     assert not found.findings, found.said
 

@@ -17,8 +17,9 @@ from plumbline.lease_explore import Kinds, Schedule, explore
 from plumbline.lease_invariants import LeaseView, ReadView, Snapshot
 from plumbline.lease_replay import Divergence, calls, replay, walk
 from plumbline.lease_state import Fault, Setting, Step
+from plumbline.rig import RecordingPort
 from plumbline.transport_host import Both
-from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, parts_of
+from plumbline.transport_scenario import LEASE_SECONDS, SPEC, WireItem, WireRequest, parts_of
 
 CPU = torch.device("cpu")
 
@@ -128,7 +129,7 @@ class RealPool:
         room = payload_start(SLOTS, setting.readers) + setting.places * aligned(NBYTES)
         self.both = Both(implementation, ranks=setting.readers, pool=room)
         (((_, stamp), path),) = segments_of(self.both.domain.name).items()
-        segment = Segment.attach(path, stamp, setting.readers)
+        segment = Segment.attach(path, stamp, setting.readers, RecordingPort(SPEC))
         assert segment is not None
         self.words = segment
         self.tickets: dict[int, Ticket] = {}

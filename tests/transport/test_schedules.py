@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
-from plumbline.transport_explore import FLOORS, check_case, explore_cases
+from plumbline.transport_explore import FLOORS, check_case, explore_cases, explore_session
 from plumbline.transport_scenario import TransportCase, loads
 from plumbline.transport_strategies import transport_cases
-
-MUTANT_SECONDS = 10
-
-
-PART = 8
-"""Of as many schedules as there are workloads: each takes longer, and there is less to vary."""
 
 
 @pytest.mark.workloads
@@ -24,16 +20,8 @@ def test_generated_schedules(
     subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
     claimed(subject, Capability.TRANSPORT)
-    options = request.config.option
-    profile = PROFILES[options.profile]
-    found = explore_cases(
-        transport_cases(),
-        lambda case: check_case(case, subject.implementation),
-        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else PART),
-        session_seed=options.plumbline_seed + shard,
-        seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
-        stop_at_first=profile.stop_at_first,
-    )
+    judged = partial(check_case, implementation=subject.implementation)
+    found = explore_session(transport_cases(), judged, request.config.option, shard)
     record_property("exploration", found.data())
     assert not found.findings, found.said
 
