@@ -5,14 +5,15 @@ last to a group of ``FAN`` nodes folds them into one node of the next level, and
 powers of two, and an odd node passes up: that is BLAKE3's tree. Nothing waits, so any number of programs may run at once.
 """
 
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
 CHUNK: tl.constexpr = tl.constexpr(1024)
-COLUMNS: tl.constexpr = tl.constexpr(5)
-"""Of the table of items: first program, address, bytes, first node, address of the copy."""
+COLUMNS: tl.constexpr = tl.constexpr(4)
+"""Of the table of items: first program, address, bytes, first node."""
 START: tl.constexpr = tl.constexpr(1)
 END: tl.constexpr = tl.constexpr(2)
 PARENT: tl.constexpr = tl.constexpr(4)
@@ -90,15 +91,17 @@ def chosen(condition, a, b):
 
 
 @triton.jit
-def loaded(words, size, WIDTH: tl.constexpr):
-    """16 words from each lane's address, as 16 // WIDTH tiles [lanes, WIDTH]. size: [lanes], bytes; past them nothing is
-    read but the rest of 16 bytes that begin before."""
-    column = tl.arange(0, WIDTH)[None, :]
-    tiles = ()
-    for first in tl.static_range(0, 16, WIDTH):
-        have = size[:, None] > 16 * ((first + column) // 4)
-        tiles = tiles + (tl.load(words[:, None] + first + column, mask=have, other=0),)
-    return tiles
+def loaded(words, size):
+    """16 words from each lane's address, as 4 tiles [lanes, 4]. size: [lanes], bytes; past them nothing is read but the rest
+    of 16 bytes that begin before."""
+    at = words[:, None] + tl.arange(0, 4)[None, :]
+    have = size[:, None]
+    return (
+        tl.load(at, mask=have > 0, other=0),
+        tl.load(at + 4, mask=have > 16, other=0),
+        tl.load(at + 8, mask=have > 32, other=0),
+        tl.load(at + 12, mask=have > 48, other=0),
+    )
 
 
 @triton.jit
@@ -110,90 +113,48 @@ def split4(tile):
 
 
 @triton.jit
-def words_of(tiles, WIDTH: tl.constexpr):
+def words_of(tiles):
     """16 words of [lanes]."""
-    if WIDTH == 1:
-        m = ()
-        for k in tl.static_range(16):
-            m = m + (tiles[k].reshape(tiles[k].shape[0]),)
-        return m
-    elif WIDTH == 4:
-        m0, m1, m2, m3 = split4(tiles[0])
-        m4, m5, m6, m7 = split4(tiles[1])
-        m8, m9, m10, m11 = split4(tiles[2])
-        m12, m13, m14, m15 = split4(tiles[3])
-        return (m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)
-    else:
-        lanes: tl.constexpr = tiles[0].shape[0]
-        even, odd = tl.split(tiles[0].reshape(lanes, 8, 2))
-        a, c = tl.split(even.reshape(lanes, 4, 2))
-        b, d = tl.split(odd.reshape(lanes, 4, 2))
-        m0, m4, m8, m12 = split4(a)
-        m1, m5, m9, m13 = split4(b)
-        m2, m6, m10, m14 = split4(c)
-        m3, m7, m11, m15 = split4(d)
-        return (m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)
+    m0, m1, m2, m3 = split4(tiles[0])
+    m4, m5, m6, m7 = split4(tiles[1])
+    m8, m9, m10, m11 = split4(tiles[2])
+    m12, m13, m14, m15 = split4(tiles[3])
+    return (m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)
 
 
 @triton.jit
-def cut(tiles, size, WIDTH: tl.constexpr):
-    """The tiles with zeros from each lane's byte ``size`` on."""
-    result = ()
-    for k in tl.static_range(16 // WIDTH):
-        left = size[:, None] - 4 * (k * WIDTH + tl.arange(0, WIDTH)[None, :])
-        bits = 8 * tl.minimum(tl.maximum(left, 0), 3)
-        kept = (tl.full([], 1, tl.uint32) << bits.to(tl.uint32)) - 1
-        result = result + (tl.where(left >= 4, tiles[k], tiles[k] & kept),)
-    return result
+def cut(tile, left):
+    """The tile with zeros for the bytes from each word's byte ``left`` on."""
+    bits = 8 * tl.minimum(tl.maximum(left, 0), 3)
+    kept = (tl.full([], 1, tl.uint32) << bits.to(tl.uint32)) - 1
+    return tl.where(left >= 4, tile, tile & kept)
 
 
 @triton.jit
-def put(words, tiles, WIDTH: tl.constexpr):
-    """Stores 16 words at each lane's address."""
-    for k in tl.static_range(16 // WIDTH):
-        tl.store(words[:, None] + k * WIDTH + tl.arange(0, WIDTH)[None, :], tiles[k])
-
-
-@triton.jit
-def put_bytes(words, tiles, size, WIDTH: tl.constexpr):
-    """Stores the first ``size`` of each lane's 64 bytes."""
-    for k in tl.static_range(16 // WIDTH):
-        column = k * WIDTH + tl.arange(0, WIDTH)[None, :]
-        for byte in tl.static_range(4):
-            place = (words[:, None] + column).to(tl.pointer_type(tl.uint8)) + byte
-            tl.store(place, (tiles[k] >> (8 * byte)).to(tl.uint8), mask=size[:, None] > 4 * column + byte)
-
-
-@triton.jit
-def leaves(source, copy, size, chunk, ONLY, LANES: tl.constexpr, COPY: tl.constexpr, WIDTH: tl.constexpr):
-    """Chaining values of ``LANES`` chunks. source, copy: addresses. size: bytes from there on. chunk: number of the first.
-    ONLY: whether it is the item's only one."""
+def leaves(source, size, chunk, only, LANES: tl.constexpr):
+    """Chaining values of ``LANES`` chunks. source: address. size: bytes from there on. chunk: number of the first. only:
+    whether it is the item's only one."""
     lane = tl.arange(0, LANES)
     size = tl.minimum(size, LANES * CHUNK).to(tl.int32)
     mine = tl.minimum(tl.maximum(size - lane * CHUNK, 0), CHUNK)
     last = tl.maximum((mine + 63) // 64, 1) - 1
     words = tl.multiple_of(source.to(tl.pointer_type(tl.uint32)), 16) + lane * (CHUNK // 4)
-    copies = tl.multiple_of(copy.to(tl.pointer_type(tl.uint32)), 16) + lane * (CHUNK // 4)
     partial = size < LANES * CHUNK
     counter = (chunk + lane).to(tl.uint32)
     cv = initial(counter)
-    tiles = loaded(words, mine, WIDTH)
+    tiles = loaded(words, mine)
     blocks = tl.minimum(tl.maximum((size + 63) // 64, 1), 16)
     block = 0
     while block < blocks:
-        ahead = loaded(words + (block + 1) * 16, mine - (block + 1) * 64, WIDTH)
+        ahead = loaded(words + (block + 1) * 16, mine - (block + 1) * 64)
         left = tl.minimum(tl.maximum(mine - block * 64, 0), 64)
         if partial:
-            tiles = cut(tiles, left, WIDTH)
-        if COPY:
-            if partial:
-                put_bytes(copies + block * 16, tiles, left, WIDTH)
-            else:
-                put(copies + block * 16, tiles, WIDTH)
+            ends = left[:, None] - 4 * tl.arange(0, 4)[None, :]
+            tiles = (cut(tiles[0], ends), cut(tiles[1], ends - 16), cut(tiles[2], ends - 32), cut(tiles[3], ends - 48))
         flags = (
-            tl.where(block == last, END, 0) + tl.where(block == 0, START, 0) + tl.where(ONLY & (block == last), ROOT, 0)
+            tl.where(block == last, END, 0) + tl.where(block == 0, START, 0) + tl.where(only & (block == last), ROOT, 0)
         )
-        new = compressed(cv, words_of(tiles, WIDTH), counter, left.to(tl.uint32), flags.to(tl.uint32))
+        new = compressed(cv, words_of(tiles), counter, left.to(tl.uint32), flags.to(tl.uint32))
         cv = chosen(block <= last, new, cv)
         tiles = ahead
         block += 1
@@ -208,14 +169,14 @@ def keep(nodes, cv, mask):
 
 
 @triton.jit
-def folded(nodes, count, target, top, LANES: tl.constexpr, WIDTH: tl.constexpr):
+def folded(nodes, count, target, top, LANES: tl.constexpr):
     """Folds ``count`` nodes into one, which it leaves at ``target``. top: whether that is the root. The rest is overwritten."""
     while count > 0:
         first = 0
         while 2 * first < count:
             pair = first + tl.arange(0, LANES)
             have = count - 2 * pair
-            m = words_of(loaded(nodes + pair * 16, have * 32, WIDTH), WIDTH)
+            m = words_of(loaded(nodes + pair * 16, have * 32))
             size = tl.full([LANES], 64, tl.uint32)
             zero = tl.full([LANES], 0, tl.uint32)
             flags = zero + tl.where(top & (count == 2), PARENT + ROOT, PARENT).to(tl.uint32)
@@ -250,8 +211,6 @@ def hashing(
     digests: tl.int64,
     LANES: tl.constexpr,
     FAN: tl.constexpr,
-    COPY: tl.constexpr,
-    WIDTH: tl.constexpr,
 ):
     """Addresses: of the table int64 [items, COLUMNS], of nodes uint32 [.., 8], of their counters int32 [..], all zero before
     and after, and of uint32 [items, 8] for the digests."""
@@ -263,12 +222,11 @@ def hashing(
     address = tl.load(row + 1)
     size = tl.load(row + 2)
     base = tl.load(row + 3)
-    copy = tl.load(row + 4)
     offset = chunk.to(tl.int64) * CHUNK
     count = tl.maximum((size + CHUNK - 1) // CHUNK, 1).to(tl.int32)
     words = tl.multiple_of(nodes.to(tl.pointer_type(tl.uint32)), 32)
 
-    cv = leaves(address + offset, copy + offset, size - offset, chunk, count == 1, LANES, COPY, WIDTH)
+    cv = leaves(address + offset, size - offset, chunk, count == 1, LANES)
     lane = tl.arange(0, LANES)
     keep(words + (base + chunk) * 8 + lane * 8, cv, chunk + lane < count)
     tl.debug_barrier()
@@ -290,7 +248,7 @@ def hashing(
             top = count <= FAN
             up = words + (base + count + group) * 8
             root = digests.to(tl.pointer_type(tl.uint32)) + item * 8
-            folded(words + (base + first) * 8, members, tl.where(top, root, up), top, LANES, WIDTH)
+            folded(words + (base + first) * 8, members, tl.where(top, root, up), top, LANES)
             going = count > FAN
             base += count
             index = group
