@@ -76,6 +76,13 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs, env=releases)
 
 
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Tests of real GPUs, on up to four; fails without one. With --no-venv, under this Python and its torch."""
+    install(session, "gpu")
+    session.run("python", "-m", "pytest", "tests/gpu", *session.posargs, external=True)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff and mypy."""

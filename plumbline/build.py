@@ -23,8 +23,8 @@ def tensor_of_bits(bits: tuple[tuple[int, ...], ...], width: int, dtype: str) ->
 
 
 def bits_of(tensor: Tensor) -> Tensor:
-    """The same elements as integers, so that NaN equals NaN and -0.0 differs from 0.0."""
-    return tensor.contiguous().view(_SIGNED.get(tensor.element_size(), torch.int64))
+    """The same elements as integers, so that NaN equals NaN and -0.0 differs from 0.0. Of 16 bytes, two each."""
+    return tensor.resolve_conj().resolve_neg().contiguous().view(_SIGNED.get(tensor.element_size(), torch.int64))
 
 
 def with_strides(tensor: Tensor, strides: str) -> Tensor:
@@ -32,7 +32,8 @@ def with_strides(tensor: Tensor, strides: str) -> Tensor:
     if strides == "columns":
         return tensor.transpose(0, -1).contiguous().transpose(0, -1)
     if strides == "gaps":
-        wide = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), 7, dtype=torch.uint8).to(tensor.dtype)
+        shape = (*tensor.shape[:-1], 2 * tensor.shape[-1] + 1)
+        wide = torch.full(shape, 7, dtype=torch.uint8, device=tensor.device).to(tensor.dtype)
         view = wide[..., 1 : 1 + 2 * tensor.shape[-1] : 2]
         view.copy_(tensor)
         return view
@@ -41,6 +42,13 @@ def with_strides(tensor: Tensor, strides: str) -> Tensor:
         return longer[1 : 1 + len(tensor)]
     if strides == "odd" and len(tensor) == 1:
         return tensor.as_strided(tensor.shape, (tensor.numel() + 5, *tensor.stride()[1:]))
+    if strides == "odd byte" and tensor.element_size() == 1 and tensor.numel():
+        flat = tensor.flatten()
+        return torch.cat([flat[:1], flat])[1:].view(tensor.shape)
+    if strides == "conjugate" and tensor.is_complex():
+        return tensor.conj().resolve_conj().conj()
+    if strides == "negative" and tensor.dtype is torch.float64:
+        return torch.complex(tensor, -tensor).conj().imag
     return tensor
 
 

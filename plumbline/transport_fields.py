@@ -75,13 +75,20 @@ def same(a: object, b: object) -> bool:
 
 def metadata_tensors(prepared: Prepared) -> Iterator[Tensor]:
     """Every tensor of a received request that is no payload."""
-    yield from (prepared.token_ids, prepared.prefix_keys)
-    for item in prepared.items:
-        if item.grid_thw is not None:
-            yield item.grid_thw
-        for extra in item.extras.values():
-            values = extra.value if isinstance(extra.value, tuple) else (extra.value,)
-            yield from (v for v in values if isinstance(v, Tensor))
+    bare = tuple(dataclasses.replace(item, payload=None) for item in prepared.items)
+    return tensors_in(dataclasses.replace(prepared, items=bare))
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Every tensor in the fields, values and entries of ``value``, however deep."""
+    if isinstance(value, Tensor):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, f.name))
+    elif isinstance(value, Mapping | tuple | list | set | frozenset):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(one)
 
 
 def same_bits(a: list[list[Tensor]], b: list[list[Tensor]]) -> bool:

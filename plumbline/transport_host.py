@@ -15,7 +15,17 @@ import torch
 from torch import Tensor
 
 from plumbline.build import bits_of
-from plumbline.interface import Budgets, Domain, Implementation, Runtime, Subscriber, Ticket, TowerSpec, Transport
+from plumbline.interface import (
+    Budgets,
+    DevicePort,
+    Domain,
+    Implementation,
+    Runtime,
+    Subscriber,
+    Ticket,
+    TowerSpec,
+    Transport,
+)
 from plumbline.rig import RecordingPort
 from plumbline.transport_fields import parts_of, same_bits
 from plumbline.transport_scenario import LEASE_SECONDS, SPEC, WIDTH, WireItem, WireRequest, identity_of, prepared_of
@@ -42,10 +52,12 @@ def remove_global(name: str) -> None:
             (SHARED_MEMORY / left).unlink()
 
 
-def transport_of(implementation: Implementation, domain: Domain, spec: TowerSpec = SPEC) -> Transport:
-    """One process's transport, on the CPU."""
+def transport_of(
+    implementation: Implementation, domain: Domain, spec: TowerSpec = SPEC, port: DevicePort | None = None
+) -> Transport:
+    """One process's transport, on the CPU if no port is given."""
     assert implementation.transport
-    return implementation.transport(Runtime(spec, RecordingPort(spec), Budgets(0, 64, 1 << 20), domain))
+    return implementation.transport(Runtime(spec, port or RecordingPort(spec), Budgets(0, 64, 1 << 20), domain))
 
 
 @contextlib.contextmanager

@@ -37,7 +37,10 @@ KINDS = (
 
 @dataclass(frozen=True)
 class WireItem:
-    """rows: dim 0 of each payload tensor. dress: which of the other fields, by number. held: its rows are held."""
+    """rows: dim 0 of each payload tensor. dress: which of the other fields, by number. held: its rows are held.
+
+    on_device: its payload lies on the worker's device, where that is not the CPU.
+    """
 
     seed: int = 0
     rows: tuple[int, ...] = (4,)
@@ -45,6 +48,7 @@ class WireItem:
     strides: str = "contiguous"
     dress: int = 0
     held: bool = False
+    on_device: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,20 @@ class TransportCase:
         return frozenset(r for r in range(self.ranks) if request.readers >> r & 1) or frozenset(range(self.ranks))
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """Requests that are published one after the other, by workers counted around, and then read by all their readers."""
+
+    workers: tuple[int, ...]
+    requests: tuple[WireRequest, ...]
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def size(self) -> int:
+        return len(repr(compact(self)))
+
+
 def loads(text: str) -> TransportCase:
     """A case from its JSON; unknown fields are an error."""
     return typing.cast(TransportCase, decode(TransportCase, json.loads(text)))
@@ -108,32 +126,40 @@ DRESSES = len(_EXTRAS)
 
 
 def _bits(item: WireItem, part: int) -> Tensor:
-    """[rows[part], WIDTH] of the item's dtype: any bits, NaN among them."""
+    """[rows[part], WIDTH] of the item's dtype: any bits, NaN among them; of bool and complex numbers, some values."""
     dtype: torch.dtype = getattr(torch, item.dtype)
     raw = np.random.default_rng([item.seed, part]).integers(
         0, 256, (item.rows[part], WIDTH * dtype.itemsize), dtype=np.uint8
     )
+    if dtype is torch.bool:
+        raw &= 1
+    if dtype.is_complex or item.strides == "negative":  # a NaN that is negated keeps its bits on some devices only
+        values = torch.from_numpy(raw[:, : WIDTH * (1 + dtype.is_complex)].astype(np.float64))
+        return (torch.view_as_complex(values.view(-1, WIDTH, 2)) if dtype.is_complex else values).to(dtype)
     return torch.from_numpy(raw).view(dtype) if len(raw) else torch.empty(0, WIDTH, dtype=dtype)
 
 
-def parts_of(item: WireItem) -> tuple[Tensor, ...]:
-    """The item's payload tensors, as the recipe lays them out in memory."""
-    return tuple(with_strides(_bits(item, k), item.strides) for k in range(len(item.rows)))
+def parts_of(item: WireItem, device: torch.device | None = None) -> tuple[Tensor, ...]:
+    """The item's payload tensors, as the recipe lays them out in memory; there, if that is where the item lies."""
+    there = device if item.on_device and device is not None else torch.device("cpu")
+    return tuple(with_strides(_bits(item, k).to(there), item.strides) for k in range(len(item.rows)))
 
 
-def metas_of(request: WireRequest) -> list[TensorMeta]:
+def metas_of(request: WireRequest, device: torch.device | None = None) -> list[TensorMeta]:
     """One for each payload tensor, in order."""
-    tensors = [p for item in request.items for p in parts_of(item)]
-    return [TensorMeta(tuple(t.shape), t.dtype, t.numel() * t.element_size(), torch.device("cpu")) for t in tensors]
+    tensors = [p for item in request.items for p in parts_of(item, device)]
+    return [TensorMeta(tuple(t.shape), t.dtype, t.numel() * t.element_size(), t.device) for t in tensors]
 
 
 def identity_of(item: WireItem) -> Identity:
     return Identity(hashlib.blake2b(repr((item.seed, item.rows, item.dtype)).encode(), digest_size=32).digest())
 
 
-def prepared_of(name: str, request: WireRequest, parts: Sequence[Tensor] | None = None) -> Prepared:
+def prepared_of(
+    name: str, request: WireRequest, parts: Sequence[Tensor] | None = None, device: torch.device | None = None
+) -> Prepared:
     """The request as prepare would hand it over; with ``parts`` these tensors in the place of its payloads."""
-    given = list(parts) if parts is not None else [p for item in request.items for p in parts_of(item)]
+    given = list(parts) if parts is not None else [p for item in request.items for p in parts_of(item, device)]
     items: list[Item] = []
     ids = [1]
     for item in request.items:

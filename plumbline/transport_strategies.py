@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from plumbline.transport_faults import FaultCase
 from plumbline.transport_faulty import FAULTS
-from plumbline.transport_scenario import DRESSES, KINDS, Act, TransportCase, WireItem, WireRequest
+from plumbline.transport_scenario import DRESSES, KINDS, Act, Delivery, TransportCase, WireItem, WireRequest
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 _RARELY = st.sampled_from([False] * 7 + [True])
 _ROWS = [(4,), (16,), (1,), (40,), (0,), (4, 8), (2, 0, 3), (64,), (200,)]
-_DTYPES = ["float32", "float32", "bfloat16", "uint8", "float16", "int16", "float64", "int32"]
-_STRIDES = ["contiguous", "contiguous", "columns", "gaps", "offset", "odd"]
+_DTYPES = ["float32", "float32", "bfloat16", "uint8", "float16", "int16", "float64", "int32", "bool", "complex64"]
+_STRIDES = ["contiguous", "contiguous", "columns", "gaps", "offset", "odd", "odd byte", "conjugate", "negative"]
 _OFTEN = ["publish"] * 5 + ["deliver"] * 6 + ["open"] * 5 + ["read"] * 2 + ["release"] * 4
 _WEIGHTED = [*_OFTEN, *KINDS, *KINDS]
 _CYCLE = ("publish", "deliver", "open", "release")
@@ -37,15 +37,16 @@ def wire_items(draw: Draw) -> WireItem:
         strides=draw(st.sampled_from(_STRIDES)),
         dress=draw(st.integers(0, DRESSES - 1)),
         held=draw(_RARELY),
+        on_device=draw(st.booleans()),
     )
 
 
 @st.composite
-def wire_requests(draw: Draw) -> WireRequest:
+def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> WireRequest:
     return WireRequest(
         items=tuple(draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))),
         readers=draw(st.integers(0, 15)),
-        in_place=draw(_RARELY),
+        in_place=draw(in_place),
         fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
     )
 
@@ -75,6 +76,14 @@ def transport_cases(draw: Draw) -> TransportCase:
         pool=draw(st.sampled_from([4096, 8192, 16384, 65536, 1024, 0])),
         requests=tuple(draw(st.lists(wire_requests(), min_size=1, max_size=3))),
         acts=tuple(acts),
+    )
+
+
+def deliveries() -> st.SearchStrategy[Delivery]:
+    return st.builds(
+        Delivery,
+        workers=st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple),
+        requests=st.lists(wire_requests(st.booleans()), min_size=1, max_size=5).map(tuple),
     )
 
 

@@ -6,6 +6,7 @@ the two, so that no context comes to be on the other: that would take some 500 M
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import weakref
 from bisect import bisect_right
@@ -19,9 +20,11 @@ from torch import Tensor
 
 GRANULE = 2 << 20
 """Bytes. Smaller allocations share one with others, and a handle opens all of it."""
+CUDA_HANDLE = 64
+"""Bytes. Not every release of cuda-bindings gives them otherwise than by their address."""
 AT_LEAST = driver.CUstreamWaitValue_flags.CU_STREAM_WAIT_VALUE_GEQ
 HERE = nullcontext()
-HANDLE = struct.Struct("<36sQ64s")
+HANDLE = struct.Struct(f"<36sQ{CUDA_HANDLE}s")
 """The GPU's UUID, size in bytes, and CUDA's own handle."""
 
 
@@ -64,12 +67,12 @@ class CudaPort:
     def share(self, nbytes: int) -> tuple[Tensor, bytes]:
         size = -(-nbytes // GRANULE) * GRANULE
         with torch.cuda.device(self.device):
-            start = int(ask(runtime.cudaMalloc(size), f"no {size} bytes of device memory"))
-            name = done(runtime.cudaIpcGetMemHandle(start))
-        handle = HANDLE.pack(self.uuid.encode(), nbytes, bytes(name.reserved))
-        storage = self._storage(start, nbytes)
+            start = int(ask(runtime.cudaMalloc(size), f"no {size} bytes on {self.device}"))
+            storage = self._storage(start, nbytes)
+            self._at_end(storage, lambda: runtime.cudaFree(start))
+            name = ask(runtime.cudaIpcGetMemHandle(start), f"the memory of {self.device} cannot be shared")
+        handle = HANDLE.pack(self.uuid.encode(), nbytes, ctypes.string_at(name.getPtr(), CUDA_HANDLE))
         own[handle] = storage
-        self._at_end(storage, lambda: runtime.cudaFree(start))
         return tensor_of(storage), handle
 
     def attach(self, handle: bytes) -> Tensor:
@@ -82,7 +85,7 @@ class CudaPort:
     def _open(self, handle: bytes) -> torch.UntypedStorage:
         uuid, nbytes, reserved = HANDLE.unpack(handle)
         name = runtime.cudaIpcMemHandle_t()
-        name.reserved = reserved
+        ctypes.memmove(name.getPtr(), reserved, CUDA_HANDLE)
         with torch.cuda.device(self.device):
             opened = runtime.cudaIpcOpenMemHandle(name, runtime.cudaIpcMemLazyEnablePeerAccess)
             start = int(ask(opened, f"the memory of GPU {uuid.decode()} cannot be mapped on {self.device}"))
