@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plumbline.bench import Verdicts
+from plumbline.device_identities import judge_identities
 from plumbline.diagnose import PLAIN
 from plumbline.engine import run
 from plumbline.explore import HANG_SECONDS, watchdog
@@ -23,8 +24,8 @@ from plumbline.interface import Capability, Implementation
 from plumbline.judge import judge
 from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
 from plumbline.sim.device import Machine
-from plumbline.sim.identities import judge_identities
 from plumbline.sim.place import SimPlace
+from plumbline.sim.port import SimPort
 from plumbline.sim.schedule import AT_ONCE, LATEST
 from plumbline.strategies import scenarios
 
@@ -93,7 +94,8 @@ def examine(scenario: Scenario, implementation: Implementation, schedule: int, r
 
 
 def examine_identities(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> None:
-    verdicts = judge_identities(scenario, implementation, schedule)
+    with Machine(schedule):
+        verdicts = judge_identities(scenario, implementation, SimPort())
     report.judged += verdicts.judged
     note({v.requirement: v.message for v in reversed(verdicts.violations)}, scenario, schedule, report)
 

@@ -1,4 +1,4 @@
-"""Identities of payloads on a simulated device, beside those of the same payloads on the host."""
+"""Identities of payloads on a device, beside those of the same payloads on the host."""
 
 from __future__ import annotations
 
@@ -10,26 +10,22 @@ from torch import Tensor
 from plumbline.bench import Verdicts
 from plumbline.build import build_item
 from plumbline.exact import exact_spec
-from plumbline.interface import Budgets, Identity, Implementation, Item, Part, PlumblineError, Runtime
+from plumbline.interface import Budgets, DevicePort, Identity, Implementation, Item, Part, PlumblineError, Runtime
 from plumbline.scenario import ITEM_PATCHES, Scenario
-from plumbline.sim.device import Machine
-from plumbline.sim.port import SimPort
 
 
-def judge_identities(scenario: Scenario, implementation: Implementation, schedule: int) -> Verdicts:
-    """Of all the scenario's items in one call."""
+def judge_identities(scenario: Scenario, implementation: Implementation, port: DevicePort) -> Verdicts:
+    """Of all the scenario's items in one call, with their payloads on the port's device."""
     assert implementation.identify
     verdicts = Verdicts()
     items = [build_item(scenario.tower, item, ()) for request in scenario.requests for item in request.items]
-    with Machine(schedule):
-        port = SimPort()
-        identify = implementation.identify(Runtime(exact_spec(scenario.tower), port, Budgets(0, 0, ITEM_PATCHES)))
-        host = identify(items)
-        try:
-            device = identify([moved(item, port.device) for item in items])
-        except Exception as error:  # whatever a part may raise
-            verdicts.check("IDENT-014", False, f"identify raised {type(error).__name__}: {error}")
-            return verdicts
+    identify = implementation.identify(Runtime(exact_spec(scenario.tower), port, Budgets(0, 0, ITEM_PATCHES)))
+    host = identify(items)
+    try:
+        device = identify([moved(item, port.device) for item in items])
+    except Exception as error:  # whatever a part may raise
+        verdicts.check("IDENT-014", False, f"identify raised {type(error).__name__}: {error}")
+        return verdicts
     for item, wanted, found in zip(items, host, device, strict=True):
         if isinstance(wanted, Identity):
             verdicts.check(
