@@ -21,7 +21,7 @@ IDENTIFY = Identifier(Runtime(SPEC, RecordingPort(SPEC), Budgets(0, 64, 64)))
 REQUEST = WireRequest(
     (
         WireItem(1, (5, 3), "bfloat16"),
-        WireItem(2, (4,), "uint8", strides="transposed"),
+        WireItem(2, (4,), "uint8", strides="odd byte"),
         WireItem(3, (0,)),
         WireItem(4, (2,)),
     )
