@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from plumbline.interface import Capability
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 
@@ -29,7 +30,7 @@ def test_in_its_own_process(name: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-@pytest.mark.requirement("MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
+@pytest.mark.requirement("IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
 def test_workloads_on_a_simulated_device(
     subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
@@ -44,3 +45,5 @@ def test_workloads_on_a_simulated_device(
     assert not said, "\n".join(said)
     assert report["cases"] >= CASES[options.profile]
     assert report["judged"]["rows"]
+    if Capability.DEVICE in subject.implementation.capabilities:
+        assert report["judged"]["IDENT-014"]
