@@ -1,41 +1,48 @@
-"""The processes of a team of ways: a publisher on GPU 0, and readers; a failure of theirs touches no other team.
+"""Teams: a publisher on GPU 0, and readers, in processes of their own; a failure of theirs touches no other team.
 
-Messages go through one pipe for each reader, which blocks; orders come through another for each process. An order that is
-not done in time ends the team.
+Messages go through one channel for each reader; orders through a pipe for each process. An order that is not done in time
+ends the team.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.multiprocessing
-from torch import Tensor
 
-from benchmarks.device_ways import GIB, PATIENCE, POOL, TEAMS, Side, Way
-from benchmarks.transport import PATCH
-from plumbline.interface import Domain, Identity, Item, Modality, Prepared, Source
+from benchmarks.device_channel import channels
+from benchmarks.device_halves import Failed, Half, Publisher, Reader, ranks_of, serve
+from benchmarks.device_peers import (
+    SGLANG_12,
+    SGLANG_12_CACHED,
+    SGLANG_23,
+    SGLANG_23_BORROWED,
+    TORCH,
+    sglang_12_ways,
+    sglang_23_ways,
+    torch_ways,
+)
+from benchmarks.device_requests import Load
+from benchmarks.device_ways import ALONE, GIB, IN_PLACE, POOL, STAGED, THROUGH_HOST, Side, Way, optimized_ways
+from plumbline.interface import Domain
 from plumbline.transport_host import fresh_name, remove_global
 
 START, TIMEOUT = 180.0, 30.0
-"""Seconds for a process to begin, and for any other order."""
-AWAIT = b"next"
+"""Seconds for a process to begin or to trace, and for any other order."""
 
-
-class Failed(Exception):
-    """A process did not do as ordered."""
-
-
-class OtherFailed(Failed):
-    """It could not, because the process at the other end of the channel did not."""
+OPTIMIZED, RELEASE_23, RELEASE_12 = "optimized", "0.5.23", "0.5.12.post1"
+TEAMS: Mapping[str, tuple[Callable[[Side], dict[str, Way]], Sequence[str]]] = {
+    OPTIMIZED: (optimized_ways, (ALONE, STAGED, IN_PLACE, THROUGH_HOST)),
+    TORCH: (torch_ways, (TORCH,)),
+    RELEASE_23: (sglang_23_ways, (SGLANG_23, SGLANG_23_BORROWED)),
+    RELEASE_12: (sglang_12_ways, (SGLANG_12_CACHED, SGLANG_12)),
+}
+"""Ways that share their processes: what makes them there, and which of them bring one message after the other."""
 
 
 @dataclass(frozen=True)
@@ -63,169 +70,28 @@ class Sample:
         return {name: (stop - start) / 1e3 for name, (start, stop) in ends.items()}
 
 
-# ------------------------------------------------------------------------------------------------------- in a process
+@dataclass(frozen=True)
+class Stream:
+    """Many messages. seconds: from the first that was published until the last was there, opened and released."""
 
-
-class Publisher:
-    """Orders of the process that owns the pool. channels: by rank."""
-
-    def __init__(self, make: Callable[[Side], dict[str, Way]], side: Side, channels: Sequence[Connection]) -> None:
-        self.make, self.side, self.channels = make, side, channels
-        self.given: list[Any] = []
-
-    def begin(self) -> None:
-        begin(self.side.gpu)
-        self.ways = self.make(self.side)
-
-    def give(self, name: str, rank: int, sides: tuple[int, int], seed: int, count: int) -> None:
-        """What ``send`` sends."""
-        drain(self.channels[rank])
-        prepared = request_of(sides, seed, torch.device("cuda", self.side.gpu))
-        self.given = [self.ways[name].give(prepared, frozenset({rank})) for _ in range(count)]
-
-    def send(self, name: str, rank: int) -> list[tuple[int, int]]:
-        """Each once the reader waits for it, and this process's device has nothing else to do."""
-        way, channel, readers, stamps = self.ways[name], self.channels[rank], frozenset({rank}), []
-        given, self.given = self.given, []
-        with telling(channel):
-            for one in given:
-                awaited(channel)
-                torch.cuda.synchronize()
-                began = time.monotonic_ns()
-                message = way.publish(one, readers)
-                published = time.monotonic_ns()
-                channel.send_bytes(message)
-                stamps.append((began, published))
-            awaited(channel)
-        way.settle()
-        return stamps
-
-
-class Reader:
-    """Orders of a process that reads."""
-
-    def __init__(self, make: Callable[[Side], dict[str, Way]], side: Side, channel: Connection) -> None:
-        self.make, self.side, self.channel = make, side, channel
-
-    def begin(self) -> None:
-        begin(self.side.gpu)
-        self.ways = self.make(self.side)
-
-    def read(self, name: str, count: int, check: tuple[tuple[int, int], int] | None) -> list[tuple[int, ...]]:
-        """check: sides and seed of what has to come, bit for bit."""
-        way, channel = self.ways[name], self.channel
-        stamps: list[tuple[int, ...]] = []
-        drain(channel)
-        with telling(channel):
-            for _ in range(count):
-                channel.send_bytes(AWAIT)
-                message = channel.recv_bytes()
-                came = time.monotonic_ns()
-                if not message:
-                    raise OtherFailed
-                received = way.receive(message)
-                had = time.monotonic_ns()
-                tensors = way.open(received)
-                opened = time.monotonic_ns()
-                torch.cuda.current_stream().synchronize()
-                usable = time.monotonic_ns()
-                if check is not None and tensors:
-                    self.compare(tensors, *check)
-                start = time.monotonic_ns()
-                way.release(received)
-                released = time.monotonic_ns() - start + usable
-                stamps.append((came, had, opened, usable, released))
-                del received, tensors
-            torch.cuda.synchronize()
-            channel.send_bytes(AWAIT)
-        return stamps
-
-    def compare(self, tensors: list[Tensor], sides: tuple[int, int], seed: int) -> None:
-        wanted = payload_of(sides, seed, torch.device("cuda", self.side.gpu))
-        (tensor,) = tensors
-        if tensor.device != wanted.device or not torch.equal(tensor.view(torch.int32), wanted.view(torch.int32)):
-            raise Failed("what came is not what was sent")
-
-
-def begin(gpu: int) -> None:
-    torch.cuda.set_device(gpu)
-    torch.cuda.current_stream().synchronize()
-    gc.collect()
-    gc.freeze()  # so that a collection before each order costs nothing
-
-
-def awaited(channel: Connection) -> None:
-    """Returns once the reader waits for a message."""
-    if not channel.poll(PATIENCE):
-        raise Failed("the reader asked for nothing")
-    if channel.recv_bytes() != AWAIT:
-        raise OtherFailed
-
-
-def drain(channel: Connection) -> None:
-    """Drops what a failure left there."""
-    while channel.poll():
-        channel.recv_bytes()
-
-
-@contextlib.contextmanager
-def telling(channel: Connection) -> Iterator[None]:
-    """Lets the other side know of a failure, for it waits."""
-    try:
-        yield
-    except BaseException:
-        channel.send_bytes(b"")
-        raise
-
-
-def serve(control: Connection, kind: type[Publisher] | type[Reader], *arguments: Any) -> None:
-    """A process: carries out orders until there are none. An order is a method's name and its arguments."""
-    torch.set_num_threads(1)
-    gc.disable()
-    worker = kind(*arguments)
-    with contextlib.suppress(EOFError):
-        while (order := control.recv()) is not None:
-            gc.collect()
-            try:
-                control.send((True, getattr(worker, order[0])(*order[1:])))
-            except OtherFailed:
-                control.send((False, ""))
-            except Exception as error:
-                control.send((False, "".join(traceback.format_exception(error, limit=-3))))
-
-
-def payload_of(sides: tuple[int, int], seed: int, device: torch.device) -> Tensor:
-    """float32 [patches, PATCH], the same on every device: whole numbers that it can hold."""
-    count = sides[0] * sides[1] * PATCH
-    return ((torch.arange(count, device=device) * 40503 + seed) % 65521).float().view(-1, PATCH)
-
-
-@lru_cache(maxsize=2)
-def request_of(sides: tuple[int, int], seed: int, device: torch.device) -> Prepared:
-    """One image, four patches to a row, as a processor on the GPU would leave it."""
-    tokens = sides[0] * sides[1] // 4 + 8
-    payload, grid = payload_of(sides, seed, device), torch.tensor([[1, *sides]])
-    item = Item(Modality.IMAGE, Source.PIXELS, payload, ((4, tokens - 4),), grid)
-    ids = torch.arange(tokens)
-    return Prepared(f"request {seed}", ids, (item,), (Identity(seed.to_bytes(32, "big")),), ids.clone())
-
-
-# ---------------------------------------------------------------------------------------------------------- from outside
+    seconds: float
+    notes: dict[str, float]
 
 
 class Team:
-    """readers: the GPU of each rank. ``begin`` each process before it is used; the publisher is None."""
+    """readers: the GPU of each rank. ``begin`` each process before it is used; the publisher is None. All raise Failed."""
 
     def __init__(self, name: str, readers: Sequence[int]) -> None:
         spawn = torch.multiprocessing.get_context("spawn")
         self.domain = Domain(fresh_name(), 1, len(readers), pool_bytes=GIB // 4, device_bytes=POOL)
+        self.readers = readers
         make, self.ways = TEAMS[name]
-        pipes = [spawn.Pipe() for _ in readers]
-        halves: dict[int | None, tuple[Any, ...]] = {
-            None: (Publisher, make, Side(0, None, self.domain), [ours for ours, _ in pipes])
+        pairs = [channels() for _ in readers]
+        halves: dict[int | None, tuple[type[Half], *tuple[Any, ...]]] = {
+            None: (Publisher, make, Side(0, None, self.domain), [ours for ours, _ in pairs])
         }
         for rank, gpu in enumerate(readers):
-            halves[rank] = (Reader, make, Side(gpu, rank, self.domain), pipes[rank][1])
+            halves[rank] = (Reader, make, Side(gpu, rank, self.domain), pairs[rank][1])
         self.controls: dict[int | None, Connection] = {}
         self.processes = []
         for who, arguments in halves.items():
@@ -234,46 +100,68 @@ class Team:
             process.start()
             theirs.close()
             self.processes.append(process)
-        for pipe in pipes:
-            for end in pipe:
+        for pair in pairs:
+            for end in pair:
                 end.close()
 
     def begin(self, who: int | None) -> None:
-        """Raises Failed."""
-        self.ask(who, "begin")
-        self.answer(who, START)
+        self.do([who], "begin", START)
 
-    def turn(
-        self, way: str, rank: int, sides: tuple[int, int], seed: int, count: int, check: bool = False
-    ) -> list[Sample]:
-        """So many messages, one after the other. Raises Failed."""
-        self.give(way, rank, sides, seed, count)
-        return self.exchange(way, rank, count, (sides, seed) if check else None)
+    def one_by_one(self, way: str, rank: int, load: Load, seed: int, count: int, check: bool = False) -> list[Sample]:
+        """So many messages, each after the one before was read."""
+        self.give(way, [frozenset({rank})], load, seed, count, check)
+        return self.bring(way, rank, load, seed, count, check)
 
-    def give(self, way: str, rank: int, sides: tuple[int, int], seed: int, count: int) -> None:
-        """What the next exchange brings. Raises Failed."""
-        self.ask(None, "give", way, rank, sides, seed, count)
-        self.answer(None)
+    def give(
+        self, way: str, groups: Sequence[frozenset[int]], load: Load, seed: int, count: int, check: bool = False
+    ) -> None:
+        """What is brought or streamed next: so many messages, to each of the groups of readers in turn."""
+        self.do([None], "give", TIMEOUT, way, groups, load, seed, count, check)
 
-    def exchange(self, way: str, rank: int, count: int, check: tuple[tuple[int, int], int] | None) -> list[Sample]:
-        """Brings what was given. Raises Failed."""
-        self.ask(rank, "read", way, count, check)
-        self.ask(None, "send", way, rank)
-        failures, stamps = [], []
-        for who in (None, rank):
-            try:
-                stamps.append(self.answer(who))
-            except Failed as failure:
-                failures.append(str(failure))
-        if failures:
-            raise Failed("\n".join(filter(None, failures)))
-        return [Sample(*sent, *read) for sent, read in zip(*stamps, strict=True)]
+    def bring(self, way: str, rank: int, load: Load, seed: int, count: int, check: bool = False) -> list[Sample]:
+        """What was given, each after the one before was read."""
+        numbers = [k % len(load) for k in range(count)]
+        self.ask(rank, "read", way, load, seed, numbers, check)
+        self.ask(None, "send", way)
+        sent, read = self.answers([None, rank])
+        return [Sample(*ours, *theirs) for ours, theirs in zip(sent, read, strict=True)]
+
+    def stream(
+        self, way: str, groups: Sequence[frozenset[int]], load: Load, seed: int, count: int, check: bool = False
+    ) -> Stream:
+        """So many messages, as fast as the publisher can, to each of the groups of readers in turn."""
+        self.give(way, groups, load, seed, count, check)
+        readers = ranks_of(groups)
+        for rank in readers:
+            numbers = [k % len(load) for k in range(count) if rank in groups[k % len(groups)]]
+            self.ask(rank, "drink", way, load, seed, numbers, check)
+        self.ask(None, "pour", way)
+        (began, notes), *there = self.answers([None, *readers])
+        return Stream((max(there) - began) / 1e9, notes)
+
+    def do(self, whom: Sequence[int | None], order: str, seconds: float = TIMEOUT, *arguments: Any) -> list[Any]:
+        """What each of them answers."""
+        for who in whom:
+            self.ask(who, order, *arguments)
+        return self.answers(whom, seconds)
 
     def ask(self, who: int | None, *order: Any) -> None:
         try:
             self.controls[who].send(order)
         except OSError as error:
             raise Failed("its processes were ended") from error
+
+    def answers(self, whom: Sequence[int | None], seconds: float = TIMEOUT) -> list[Any]:
+        """What each of them was asked for. Waits for all, even if one fails."""
+        answers, failures = [], []
+        for who in whom:
+            try:
+                answers.append(self.answer(who, seconds))
+            except Failed as failure:
+                failures.append(str(failure))
+        if failures:
+            raise Failed("\n".join(filter(None, failures)))
+        return answers
 
     def answer(self, who: int | None, seconds: float = TIMEOUT) -> Any:
         """Raises Failed."""

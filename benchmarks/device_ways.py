@@ -1,29 +1,20 @@
 """Ways to bring payloads from a GPU to another process: each has a half for the publisher and one for the reader.
 
-SGLang's pools come from unpacked releases, in the folders that the environment names; none of their code is here. Its
-tokenizer worker puts a tensor into the pool and pickles a proxy, its scheduler makes a tensor of the proxy: so do these.
+Here are those of this repository.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import os
 import pickle
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-import torch.multiprocessing
 from torch import Tensor
 
 import optimized
-from adapters.sglang_release import Finder
+from benchmarks.device_channel import PATIENCE
 from plumbline.cuda.port import CudaPort
 from plumbline.interface import Budgets, Domain, Item, Prepared, Runtime, TensorMeta
 from plumbline.transport_scenario import SPEC
@@ -31,12 +22,9 @@ from plumbline.transport_scenario import SPEC
 GIB = 1 << 30
 POOL = GIB
 """Bytes on the publisher's GPU, of every pool: SGLang's default."""
-PATIENCE = 10.0
-"""Seconds until a wait for the other side is a failure."""
 STAGED, IN_PLACE, THROUGH_HOST = "optimized, staged", "optimized, in place", "optimized, through host memory"
-ALONE, TORCH = "message alone", "torch.multiprocessing"
-SGLANG_23, SGLANG_23_BORROWED = "SGLang 0.5.23", "SGLang 0.5.23, borrowed"
-SGLANG_12, SGLANG_12_CACHED = "SGLang 0.5.12.post1", "SGLang 0.5.12.post1, handle cached"
+STAGED_FLOW, IN_PLACE_FLOW = "optimized, staged, waits for room", "optimized, in place, waits for room"
+ALONE = "message alone"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +37,13 @@ class Side:
 
 
 class Way:
-    """The publisher calls give, publish and settle; the reader receive, open and release. Only give and settle may wait."""
+    """The publisher calls give, publish and settle; the reader receive, open and release. Only give and settle may wait,
+    and publish for room in the pool.
+
+    checked: whether the reader is going to look at what comes.
+    """
+
+    checked = True
 
     def give(self, prepared: Prepared, readers: frozenset[int]) -> Any:
         """Not timed: what ``publish`` takes, once."""
@@ -60,6 +54,10 @@ class Way:
 
     def settle(self) -> None:
         """Not timed: what the readers let go of can be used again."""
+
+    def notes(self) -> dict[str, float]:
+        """What else there is to say of what was published since the last notes."""
+        return {}
 
     def receive(self, message: bytes) -> Any:
         return pickle.loads(message)
@@ -121,13 +119,72 @@ class InPlace(Staged):
 
     def give(self, prepared: Prepared, readers: frozenset[int]) -> Prepared:
         payloads = payloads_of(prepared)
-        slot = self.publisher.reserve(
-            [TensorMeta(tuple(p.shape), p.dtype, p.nbytes, p.device) for p in payloads], readers
-        )
+        slot = self.publisher.reserve(metas_of(payloads), readers)
         assert slot is not None, "the pool is full"
         for place, payload in zip(slot.tensors, payloads, strict=True):
             place.copy_(payload)
         return with_payloads(prepared, slot.tensors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A request, and what its publisher knows of it beforehand. nbytes: of all payloads."""
+
+    prepared: Prepared
+    nbytes: int
+    metas: list[TensorMeta]
+
+
+class StagedFlow(Staged):
+    """The same in a stream that leaves half of the pool free: where there is no room it waits, so that nothing goes
+    elsewhere.
+
+    polls: how often it looked for room in vain. leased: bytes, after each request.
+    """
+
+    def __init__(self, ends: Ends) -> None:
+        super().__init__(ends)
+        self.polls = 0
+        self.leased: list[int] = []
+
+    def give(self, prepared: Prepared, readers: frozenset[int]) -> Any:
+        payloads = payloads_of(prepared)
+        return Given(prepared, sum(payload.nbytes for payload in payloads), metas_of(payloads))
+
+    def publish(self, given: Any, readers: frozenset[int]) -> bytes:
+        deadline = time.monotonic() + PATIENCE
+        while self.publisher.leased + given.nbytes > POOL // 2:
+            self.poll(deadline)
+        message: bytes = self.publisher.publish(self.placed(given, readers, deadline), readers).message
+        self.leased.append(self.publisher.leased)
+        return message
+
+    def placed(self, given: Given, readers: frozenset[int], deadline: float) -> Prepared:
+        return given.prepared
+
+    def poll(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no room after {PATIENCE} s")
+        self.polls += 1
+        self.publisher.collect()
+
+    def notes(self) -> dict[str, float]:
+        notes = {"polls": self.polls, "filled": sum(self.leased) / len(self.leased) / POOL}
+        self.polls, self.leased = 0, []
+        return notes
+
+
+class InPlaceFlow(StagedFlow):
+    """Reserves its slots on the way. What would be written there is left out unless it is looked at, because producing
+    payloads is not transport."""
+
+    def placed(self, given: Given, readers: frozenset[int], deadline: float) -> Prepared:
+        while (slot := self.publisher.reserve(given.metas, readers)) is None:
+            self.poll(deadline)
+        if self.checked:
+            for place, payload in zip(slot.tensors, payloads_of(given.prepared), strict=True):
+                place.copy_(payload)
+        return with_payloads(given.prepared, slot.tensors)
 
 
 class ThroughHost(Staged):
@@ -154,151 +211,14 @@ class Alone(Way):
         return []
 
 
-class Shared(Way):
-    """torch.multiprocessing: tensors that are sent once each, pickled as its queues do it, but without their thread.
-
-    What comes is a view of the publisher's memory on the publisher's GPU, so a reader on another copies it.
-    """
-
-    def __init__(self, side: Side) -> None:
-        self.device = torch.device("cuda", side.gpu)
-        self.sent: list[list[Tensor]] = []
-
-    def give(self, prepared: Prepared, readers: frozenset[int]) -> list[Tensor]:
-        self.sent.append([payload.clone() for payload in payloads_of(prepared)])
-        return self.sent[-1]
-
-    def publish(self, given: list[Tensor], readers: frozenset[int]) -> memoryview:
-        message: memoryview = ForkingPickler.dumps(given)
-        return message
-
-    def settle(self) -> None:
-        self.sent.clear()
-        torch.cuda.ipc_collect()  # type: ignore[no-untyped-call]
-
-    def open(self, received: list[Tensor]) -> list[Tensor]:
-        return [tensor.to(self.device, non_blocking=True) for tensor in received]
-
-    def release(self, received: list[Tensor]) -> None:
-        received.clear()
-
-
-class SGLang23(Way):
-    """0.5.23 with the handle cache on, its default. consumers: 1, so that either reader may acknowledge."""
-
-    def __init__(self, side: Side, module: Any, pool: Any) -> None:
-        self.gpu, self.module, self.pool = side.gpu, module, pool
-
-    def publish(self, given: list[Tensor], readers: frozenset[int]) -> bytes:
-        return pickle.dumps([self.wrap(tensor) for tensor in given], pickle.HIGHEST_PROTOCOL)
-
-    def wrap(self, tensor: Tensor) -> Any:
-        proxy = self.pool.wrap_tensor(tensor, use_pool_handle_cache=True)
-        assert proxy is not None, "the pool is full"
-        return proxy
-
-    def settle(self) -> None:
-        wait_until(lambda: not self.pool.active_lease_count)
-
-    def open(self, received: Any) -> list[Tensor]:
-        return [proxy.reconstruct_on_target_device(self.gpu) for proxy in received]
-
-
-class SGLang23Borrowed(SGLang23):
-    """What its Qwen3-VL does without tensor parallelism: a view of the pool, released once it was packed."""
-
-    def open(self, received: Any) -> list[Tensor]:
-        return [proxy.borrow_on_target_device(self.gpu) for proxy in received]
-
-    def release(self, received: Any) -> None:
-        for proxy in received:
-            proxy.release_borrowed_on_current_stream()
-
-
-class SGLang12(SGLang23):
-    """0.5.12.post1. cached: not its default. Nothing orders the reader's copy behind the publisher's."""
-
-    def __init__(self, side: Side, module: Any, pool: Any, cached: bool) -> None:
-        super().__init__(side, module, pool)
-        self.cached = cached
-
-    def wrap(self, tensor: Tensor) -> Any:
-        flag, room, offset = self.pool.return_a_slice_tensor_with_flag(tensor)
-        assert room is not None, "the pool is full"
-        room.copy_(tensor.view(torch.int8).view(-1), non_blocking=True)
-        handle = self.pool._pool_ipc_handle if self.cached else None
-        proxy = self.module.CudaIpcTensorTransportProxy(
-            room, tensor, flag, handle, pool_byte_offset=offset, pool_device_index=self.pool._pool_device_index
-        )
-        assert proxy.proxy_state["ipc_extra"] is not None, "the tensor itself would be pickled"
-        return proxy
-
-    def settle(self) -> None:
-        wait_until(lambda: not self.pool.occupied_chunks)
-
-
 def optimized_ways(side: Side) -> dict[str, Way]:
     ends = Ends(side)
-    return {ALONE: Alone(), STAGED: Staged(ends), IN_PLACE: InPlace(ends), THROUGH_HOST: ThroughHost(ends)}
+    known = {ALONE: Alone(), STAGED: Staged(ends), IN_PLACE: InPlace(ends), THROUGH_HOST: ThroughHost(ends)}
+    return known | {STAGED_FLOW: StagedFlow(ends), IN_PLACE_FLOW: InPlaceFlow(ends)}
 
 
-def torch_ways(side: Side) -> dict[str, Way]:
-    return {TORCH: Shared(side)}
-
-
-def sglang_23_ways(side: Side) -> dict[str, Way]:
-    path = "sglang.srt.multimodal.transport"
-    real = {f"{path}.{name}" for name in ("cuda_ipc", "memory_pool")} | {path, "sglang.srt.utils.cuda_vmm_utils"}
-    module = released("0.5.23", f"{path}.cuda_ipc", real)
-    interval, pool = module.MM_ITEM_MEMORY_POOL_RECYCLE_INTERVAL, None
-    if side.rank is None:
-        pool = module.MmItemMemoryPool(POOL, interval, side.gpu, 1)
-    return {SGLANG_23: SGLang23(side, module, pool), SGLANG_23_BORROWED: SGLang23Borrowed(side, module, pool)}
-
-
-def sglang_12_ways(side: Side) -> dict[str, Way]:
-    path = "sglang.srt.utils.cuda_ipc_transport_utils"
-    module = released("0.5.12.post1", path, {path})
-    module.get_global_server_args = lambda: SimpleNamespace(tp_size=1)
-    pool = None
-    if side.rank is None:
-        pool = module.MmItemMemoryPool(POOL, module.MM_ITEM_MEMORY_POOL_RECYCLE_INTERVAL)
-    return {
-        SGLANG_12: SGLang12(side, module, pool, cached=False),
-        SGLANG_12_CACHED: SGLang12(side, module, pool, cached=True),
-    }
-
-
-TEAMS: Mapping[str, tuple[Callable[[Side], dict[str, Way]], Sequence[str]]] = {
-    "optimized": (optimized_ways, (ALONE, STAGED, IN_PLACE, THROUGH_HOST)),
-    "torch": (torch_ways, (TORCH,)),
-    "0.5.23": (sglang_23_ways, (SGLANG_23, SGLANG_23_BORROWED)),
-    "0.5.12.post1": (sglang_12_ways, (SGLANG_12_CACHED, SGLANG_12)),
-}
-"""Ways that share their processes, and what makes them there."""
-
-
-def variable(version: str) -> str:
-    """The environment's name of the folder that holds this release's package ``sglang``."""
-    return "PLUMBLINE_SGLANG_" + version.upper().replace(".", "_")
-
-
-def released(version: str, name: str, real: set[str]) -> Any:
-    """A module of SGLang, with those of ``real`` and stand-ins for all others. A process can hold one release."""
-    folder = Path(os.environ[variable(version)])
-    sys.meta_path.insert(0, Finder(folder, real | {"sglang.srt.environ", "sglang.version", "sglang._version"}))
-    found = importlib.import_module("sglang.version").__version__
-    assert found == version, f"{folder} holds SGLang {found}"
-    return importlib.import_module(name)
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    """Raises TimeoutError."""
-    deadline = time.monotonic() + PATIENCE
-    while not met():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the pool was not free after {PATIENCE} s")
-        time.sleep(0.001)
+def metas_of(payloads: Sequence[Tensor]) -> list[TensorMeta]:
+    return [TensorMeta(tuple(p.shape), p.dtype, p.nbytes, p.device) for p in payloads]
 
 
 def payloads_of(prepared: Prepared) -> list[Tensor]:

@@ -573,7 +573,7 @@ class Subscriber(Protocol):
         ...
 
     def lost(self, worker: int) -> None:
-        """That worker is dead: removes what it left behind. Its payloads may be refused from now on."""
+        """That worker is dead: removes what it left behind. Its payloads may be refused from now on, on all ranks."""
         ...
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ def values_are_safe(s: Snapshot) -> str | None:
 
 
 def free_only_when_done(s: Snapshot) -> str | None:
-    for x in s.leases:
+    for x in s.leases if s.worker else ():  # a slot of the dead is free for nobody
         if not x.held and not x.cancelled and x.readers - x.excused:
             return f"the slot of lease {x.lease} is free, and readers {sorted(x.readers - x.excused)} still read"
     return None
@@ -92,8 +92,9 @@ def one_lease_in_a_place(s: Snapshot) -> str | None:
 
 
 def the_healthy_are_served(s: Snapshot) -> str | None:
-    """Whoever beats, has not released, and was not declared lost gets its payload, unless the request was cancelled."""
-    for read in s.reads:
+    """Whoever beats, has not released, and was not declared lost gets its payload, unless the request was cancelled or the
+    worker is dead."""
+    for read in s.reads if s.worker else ():
         for x in s.leases:
             if x.lease == read.lease and not read.ok and x.held and not x.cancelled and read.reader not in x.excused:
                 return f"reader {read.reader} is refused lease {x.lease}, which it holds"

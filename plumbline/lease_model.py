@@ -221,7 +221,7 @@ def reader_steps(setting: Setting, s: State, r: int) -> Iterator[Move]:
     if s.busy == DEAD and s.readers[r] != R.LEFT:
         yield (
             Step("reader", "is told of the loss of the worker", reader=r),
-            s._replace(readers=put(s.readers, r, R.LEFT)),
+            s._replace(readers=put(s.readers, r, R.LEFT), numbers=(NOBODYS,) * setting.slots),
         )
     if s.queues[r]:
         yield Step("reader", "lands an acknowledgement", reader=r), landed(setting, s, r)
@@ -229,6 +229,10 @@ def reader_steps(setting: Setting, s: State, r: int) -> Iterator[Move]:
         if in_force(setting, x) or L.ENDING <= x.stage <= L.PAST:
             for k in range(setting.copies):
                 yield from copy_steps(setting, s, i, x, r, k)
+
+
+NOBODYS = 0
+"""The number of a slot whose worker is dead: whoever learns of it first ends all leases, for all readers."""
 
 
 def in_force(setting: Setting, x: Lease) -> bool:

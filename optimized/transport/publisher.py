@@ -16,6 +16,8 @@ from optimized.transport.words import sweep
 from plumbline.interface import BadPayload, Identity, PlumblineError, Prepared, Runtime, TensorMeta
 
 log = logging.getLogger(__name__)
+HOST, MESSAGES = "host memory", "their messages"
+"""Where payloads travel that have no place in the pool where they are."""
 
 
 class PoolTicket:
@@ -67,17 +69,19 @@ class PoolPublisher:
             self._pool = self.pool_type(runtime.domain, worker, runtime.port)
         except OSError as error:
             self._warn(f"no pool ({error})")
+        if self._pool is not None and self._pool.segment.refusal:
+            self._warn(f"no pool on {runtime.port.device} ({self._pool.segment.refusal})", HOST)
 
     @property
     def leased(self) -> int:
         return self._pool.leased if self._pool else 0
 
     def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> PoolSlot | None:
-        """Tensors of the shapes and dtypes of ``metas``. ``publish`` names the readers that count."""
+        """Tensors of the shapes, dtypes and devices of ``metas``. ``publish`` names the readers that count."""
         self._check(readers)
         pool = self._pool
         sizes = [math.prod(meta.shape) * meta.dtype.itemsize for meta in metas]
-        if pool is None:
+        if pool is None or not all(pool.segment.lies_on(meta.device) for meta in metas):
             return None
         if not any(sizes):
             empty = [torch.empty(meta.shape, dtype=meta.dtype, device=meta.device) for meta in metas]
@@ -99,13 +103,13 @@ class PoolPublisher:
         parts, places, lease = self._payloads(prepared, held)
         in_place = lease is not None
         if pool is not None and parts and not in_place:
-            lease = self._room(pool, parts)
-            places = dict(zip(map(id, parts), lease.starts, strict=True)) if lease is not None else {}
+            lease, placed = self._room(pool, parts)
+            places = dict(zip(map(id, placed), lease.starts, strict=True)) if lease is not None else {}
         try:
             wire = None
             if pool is not None and lease is not None:
                 if not in_place:
-                    self._fill(pool, parts, lease.starts)
+                    self._fill(pool, placed, lease.starts)
                 pool.grant(lease, readers)
                 self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
                 wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
@@ -167,17 +171,21 @@ class PoolPublisher:
         same = bool(slots) and all(slot is slots[0] for slot in slots)
         return list(parts.values()), places, slots[0] if same else None
 
-    def _room(self, pool: Pool, parts: Sequence[Tensor]) -> Lease | None:
-        """Places where the parts are, or else in host memory."""
+    def _room(self, pool: Pool, parts: list[Tensor]) -> tuple[Lease | None, list[Tensor]]:
+        """Places for the parts, or for some of them: where they are, or else all in host memory, or else on the device."""
+        device = pool.segment.device is not None
+        on_device = [device and not part.is_cpu for part in parts]
         sizes = [part.nbytes for part in parts]
-        on_device = [part.device.type != "cpu" for part in parts]
-        lease = self._place(pool, sizes, on_device)
-        if lease is None and any(on_device):
-            self._warn(f"{sum(sizes)} bytes from a device, of whose pool {pool.on_device} are free", "host memory")
-            lease = self._place(pool, sizes, [False] * len(sizes))
-        if lease is None:
-            self._warn(f"a request of {sum(sizes)} bytes, where {pool.space} are free")
-        return lease
+        if (lease := self._place(pool, sizes, on_device)) is not None:
+            return lease, parts
+        free = f"of its pool, {pool.space} are free in host memory, and {pool.on_device} on {self.port.device}"
+        if any(on_device) and (lease := self._place(pool, sizes, [False] * len(parts))) is not None:
+            self._warn(free, HOST)
+            return lease, parts
+        self._warn(free, MESSAGES)
+        there = [part for part in parts if device and not part.is_cpu]
+        sizes = [part.nbytes for part in there]
+        return (self._place(pool, sizes, [True] * len(there)) if there else None), there
 
     def _place(self, pool: Pool, sizes: Sequence[int], on_device: Sequence[bool]) -> Lease | None:
         lease = pool.reserve(sizes, on_device)
@@ -204,7 +212,7 @@ class PoolPublisher:
                 f"readers {strangers}, where there are {len(self.ranks)} ranks", hint="see Domain.ranks"
             )
 
-    def _warn(self, what: str, instead: str = "their messages") -> None:
+    def _warn(self, what: str, instead: str = MESSAGES) -> None:
         """The first time that payloads have to go elsewhere; later ones would hide everything else."""
         if instead not in self._warned:
             self._warned.add(instead)

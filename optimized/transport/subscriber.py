@@ -100,6 +100,8 @@ class PoolFeature:
         on_host = device.type == "cpu"
         opened = self._opened.get(on_host)
         if opened is None:
+            if segment.device is None and self._start >= segment.size:
+                raise PayloadMissing(f"this rank cannot use the device that it is on: {segment.refusal}")
             view = segment.tensor(self._start, self.meta.shape, self.meta.dtype)
             opened = self._opened[on_host] = view.cpu() if on_host else self._hold.move(view)
         return opened
@@ -159,6 +161,7 @@ class PoolSubscriber:
         return prepared
 
     def beat(self) -> None:
+        self.watchdog.forget()
         known = segments_of(self.domain.name)
         for key in [key for key in self._segments if key not in known]:
             del self._segments[key]
@@ -193,13 +196,11 @@ class PoolSubscriber:
         key = (worker, stamp)
         if key not in self._segments:
             path = FOLDER / file_name(self.domain.name, worker, stamp)
-            try:
-                segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
-            except OSError as error:
-                log.warning("rank %d cannot use the pool of worker %d: %s", self.rank, worker, error)
-                segment = None
+            segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
             if segment is None:
                 return None
+            if segment.refusal:
+                log.warning("rank %d cannot use the device of worker %d: %s", self.rank, worker, segment.refusal)
             self._segments[key] = segment
         return self._segments[key]
 
@@ -211,8 +212,9 @@ def placed(part: messages.WirePart, segment: Segment | None) -> tuple[int, Tenso
     device = CPU
     if segment is not None:
         lo, hi = segment.payload_start, segment.size
-        if segment.device is not None and part.at >= segment.size:
-            lo, hi, device = segment.size, segment.stop, segment.device.device
+        if part.at >= segment.size:
+            lo, hi = segment.size, segment.stop
+            device = segment.device.device if segment.device is not None else CPU
         if not lo <= part.at <= hi - nbytes:
             raise BadMessage(f"a payload of {nbytes} bytes at {part.at} is not inside the segment")
     if part.at % dtype.itemsize:

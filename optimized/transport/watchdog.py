@@ -12,7 +12,10 @@ INTERVAL = 0.05
 
 
 class Watchdog:
-    """A thread, for as long as there is something to wait for. A device that waits in vain would take its rank with it."""
+    """A thread, for as long as there is something to wait for. A device that waits in vain would take its rank with it.
+
+    Segments end in the rank's own thread, in ``watch`` or ``forget``: that waits for the device, which may need this one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,21 +24,32 @@ class Watchdog:
 
     def watch(self, segment: Segment, slot: int, generation: int) -> None:
         """Somebody waits until the slot's payload is ready."""
+        self.forget()
         with self._lock:
             self._waits.append((segment, slot, generation))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="plumbline watchdog", daemon=True)
                 self._thread.start()
 
+    def forget(self) -> None:
+        """What is over."""
+        with self._lock:
+            over = [wait for wait in self._waits if not pending(*wait)]
+            self._waits = [wait for wait in self._waits if pending(*wait)]
+        del over  # outside of the lock
+
     def _run(self) -> None:
         while True:
             time.sleep(INTERVAL)
             with self._lock:
-                self._waits = [wait for wait in self._waits if int(wait[0].ready[wait[1]]) < wait[2]]
-                if not self._waits:
+                if not any(pending(*wait) for wait in self._waits):
                     self._thread = None
                     return
-                segments = {wait[0] for wait in self._waits}
-            for segment in segments:
-                if segment.orphaned():
-                    segment.fence()
+                for wait in self._waits:
+                    if pending(*wait) and wait[0].orphaned():
+                        wait[0].fence()
+                del wait
+
+
+def pending(segment: Segment, slot: int, generation: int) -> bool:
+    return int(segment.ready[slot]) < generation

@@ -1,7 +1,7 @@
 """One worker's shared memory: a file, the control words at its front, and the payload space behind them; and, where the
 worker has one, payload space on a device, which follows that of the file in one count of bytes.
 
-All words are int64. In order: version, stamp, slots, ranks; the handle of the device's space, its length first; one
+All words are int64. In order: version, stamp, slots, ranks, bytes of the device's space; its handle, the length first; one
 heartbeat for each rank; for each slot its generation, its ready word, and one acknowledgement for each rank. The worker
 writes generations, a stream of the worker ready words, rank r the heartbeats and acknowledgements of r; nobody else writes
 them, until the worker is dead. A generation of 0 means that the slot is nobody's.
@@ -30,7 +30,7 @@ from plumbline.interface import DevicePort
 
 FOLDER = Path("/dev/shm")
 VERSION = int.from_bytes(b"PLMBSHM\x02", "big")
-HEADER = 4
+HEADER = 5
 HANDLE = 16
 """Words of a handle, with its length."""
 ALIGNMENT = 256
@@ -62,24 +62,32 @@ def segments_of(domain: str) -> dict[tuple[int, int], Path]:
 
 
 def sweep(domain: str, worker: int) -> None:
-    """Removes what predecessors of this worker left behind: segments whose owner's lock is gone with its process."""
+    """Removes what predecessors of this worker left behind."""
     for (owner, _), path in segments_of(domain).items():
         if owner == worker:
-            with contextlib.suppress(OSError):
-                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                finally:
-                    os.close(descriptor)
+            remove_orphan(path)
+
+
+def remove_orphan(path: Path) -> bool:
+    """Removes a segment whose owner's lock is gone with its process; whether it did."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # Shared: of two that try this at one time, neither is in the other's way.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            path.unlink()
+            return True
+        finally:
+            os.close(descriptor)
+    return False
 
 
 class Segment:
     """A mapping of one segment; it lasts as long as any tensor into it.
 
-    bytes: uint8 [size]. device: uint8, the space on a device; None without one. stop: bytes of both. heard: int64 [ranks].
-    generations, ready: int64 [slots]. acknowledged: int64 [slots, ranks]. These four are numpy views. payload_start: first
-    byte that is no control word.
+    bytes: uint8 [size]. device: uint8 [stop - size], the space on a device; None if there is none, or no way to it from
+    here, and then refusal says why. heard: int64 [ranks]. generations, ready: int64 [slots]. acknowledged: int64 [slots,
+    ranks]. These four are numpy views. payload_start: first byte that is no control word.
     """
 
     def __init__(self, path: Path, stamp: int, mapping: mmap.mmap, slots: int, ranks: int, port: DevicePort) -> None:
@@ -89,6 +97,7 @@ class Segment:
         self.bytes = torch.frombuffer(mapping, dtype=torch.uint8)
         port.register(self.bytes)
         self.device: Tensor | None = None
+        self.refusal = ""
         self.words = self.bytes[: 8 * count(slots, ranks)].view(torch.int64)
         self.payload_start = payload_start(slots, ranks)
         self.handle = self.bytes[8 * HEADER : 8 * (HEADER + HANDLE)]
@@ -123,10 +132,7 @@ class Segment:
         try:
             segment = cls(path, stamp, mapping, slots, ranks, port)
             if device_size:
-                memory, handle = port.share(device_size)
-                segment.device, segment.stop = memory, size + len(memory)
-                segment.handle[8 : 8 + len(handle)] = torch.frombuffer(bytearray(handle), dtype=torch.uint8)
-                segment.words[HEADER] = len(handle)
+                segment.share(device_size, port)
         except BaseException:
             path.unlink()
             raise
@@ -151,17 +157,39 @@ class Segment:
             return None
         finally:
             os.close(descriptor)
-        version, found, slots, their_ranks = memoryview(mapping)[: 8 * HEADER].cast("q")
+        version, found, slots, their_ranks, _ = memoryview(mapping)[: 8 * HEADER].cast("q")
         if (version, found, their_ranks) != (VERSION, stamp, ranks) or not 0 < slots <= len(mapping):
             return None
         if payload_start(slots, ranks) > len(mapping):
             return None
         segment = cls(path, stamp, mapping, slots, ranks, port)
-        length = int(segment.words[HEADER])
-        if length:
-            memory = port.attach(bytes(segment.handle[8 : 8 + length].tolist()))
-            segment.device, segment.stop = memory, segment.size + len(memory)
+        segment.reach(port)
         return segment
+
+    def share(self, nbytes: int, port: DevicePort) -> None:
+        """The worker's: with space on the port's device from now on, if it has any."""
+        try:
+            self.device, handle = port.share(nbytes)
+        except OSError as error:
+            self.refusal = str(error)
+        else:
+            self.stop = self.size + nbytes
+            self.handle[8 : 8 + len(handle)] = torch.frombuffer(bytearray(handle), dtype=torch.uint8)
+            self.words[HEADER - 1], self.words[HEADER] = nbytes, len(handle)
+
+    def reach(self, port: DevicePort) -> None:
+        """A rank's: the same space, through the rank's own port."""
+        nbytes, length = self.words[HEADER - 1 : HEADER + 1].tolist()
+        self.stop = self.size + nbytes
+        if nbytes:
+            try:
+                self.device = port.attach(bytes(self.handle[8 : 8 + length].tolist()))
+            except OSError as error:
+                self.refusal = str(error)
+
+    def lies_on(self, device: torch.device) -> bool:
+        """Whether there is space in the memory of that device."""
+        return device.type == "cpu" or (self.device is not None and self.device.device == device)
 
     def tensor(self, start: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """The bytes from ``start`` on as a contiguous tensor."""
@@ -204,16 +232,8 @@ class Segment:
         self.ready[:] = NEVER
 
     def orphaned(self) -> bool:
-        """Whether the process that made this segment is gone, with its lock."""
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return False
-            finally:
-                os.close(descriptor)
-        return True  # closed, or removed by whoever knew
+        """Whether the process that made this segment is gone, with its lock; its name is gone then too."""
+        return remove_orphan(self.path) or not self.path.exists()
 
     def unlink(self) -> None:
         """Removes the name; mappings go on. Idempotent."""

@@ -67,12 +67,12 @@ class CudaPort:
     def share(self, nbytes: int) -> tuple[Tensor, bytes]:
         size = -(-nbytes // GRANULE) * GRANULE
         with torch.cuda.device(self.device):
-            start = int(ask(runtime.cudaMalloc(size), f"no {size} bytes of device memory"))
-            name = done(runtime.cudaIpcGetMemHandle(start))
+            start = int(ask(runtime.cudaMalloc(size), f"no {size} bytes on {self.device}"))
+            storage = self._storage(start, nbytes)
+            self._at_end(storage, lambda: runtime.cudaFree(start))
+            name = ask(runtime.cudaIpcGetMemHandle(start), f"the memory of {self.device} cannot be shared")
         handle = HANDLE.pack(self.uuid.encode(), nbytes, ctypes.string_at(name.getPtr(), CUDA_HANDLE))
-        storage = self._storage(start, nbytes)
         own[handle] = storage
-        self._at_end(storage, lambda: runtime.cudaFree(start))
         return tensor_of(storage), handle
 
     def attach(self, handle: bytes) -> Tensor:

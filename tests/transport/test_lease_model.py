@@ -140,6 +140,7 @@ class RealPool:
         self.released: set[tuple[int, int]] = set()
         self.cancelled: set[int] = set()
         self.lost: dict[int, set[int]] = {}
+        self.alive = True
         self.alone: set[int] = set()
         """Readers that know of the worker's death."""
 
@@ -169,6 +170,7 @@ class RealPool:
             case "publishes":
                 self.published_at[step.lease], self.lost[step.lease] = self.both.now, set()
                 readers = tuple(range(self.setting.readers))
+                publisher.collect()  # in the model each publication does, and not only for room
                 self.tickets[step.lease] = self.both.publish(request(step.lease), *readers, name=str(step.lease))
             case "cancels":
                 self.cancelled.add(step.lease)
@@ -176,7 +178,7 @@ class RealPool:
             case "is told of the loss of":
                 publisher.lost(step.reader)
             case "crashes":
-                pass
+                self.alive = False
             case _:
                 raise NotImplementedError(step.action)
         return None
@@ -239,7 +241,7 @@ class RealPool:
             )  # fmt: skip
         if at_rest:
             assert self.both.publishers[0].leased == NBYTES * sum(v.held for v in views)
-        return Snapshot(tuple(views), reads, at_rest=at_rest)
+        return Snapshot(tuple(views), reads, at_rest=at_rest, worker=self.alive)
 
 
 class LeavesStaleMarks(RealPool):
