@@ -117,6 +117,7 @@ def explore_cases(
     examples: int,
     session_seed: int,
     seconds: float = float("inf"),
+    shrink: bool = True,
     stop_at_first: bool = False,
 ) -> CaseExploration:
     """Draws ``examples`` cases. Never raises for what an implementation does. seconds: ends it, shrinking included."""
@@ -146,7 +147,7 @@ def explore_cases(
                 raise OutOfTime  # to shrink a hang would be to wait for it again and again
             raise broken(kind)
 
-    draw_cases(strategy, one, examples, session_seed, stop_at_first=stop_at_first)
+    draw_cases(strategy, one, examples, session_seed, shrink, stop_at_first)
     result.seconds = time.perf_counter() - began
     return result
 

@@ -65,11 +65,11 @@ class Sent:
 class Side:
     """What both have: a device, its port, and what was logged. device: "cpu" or "cuda:1". Nothing makes it current."""
 
-    def __init__(self, device: str, spec: str = "optimized") -> None:
+    def __init__(self, device: str, spec: str = "optimized", replaced: Sequence[str] = ()) -> None:
         torch.set_num_threads(1)
         self.device = torch.device(device)
         self.port = port_of(self.device)
-        self.implementation = resolve(spec).implementation
+        self.implementation = resolve(spec, replaced).implementation
         self._log = contextlib.ExitStack()
         self._said = self._log.enter_context(listening())
 
@@ -112,9 +112,12 @@ class Worker(Side):
                 space.copy_(part)
             prepared = prepared_of(name, request, slot.tensors)
         began = time.perf_counter()
-        message = publisher.publish(prepared, readers, held_of(request)).message
+        message = self.put(prepared, readers, held_of(request))
         seconds = time.perf_counter() - began
         return Sent(name, request, message, publisher.leased - before, slot is not None, seconds)
+
+    def put(self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity]) -> bytes:
+        return self.publisher.publish(prepared, readers, held).message
 
     def leased(self) -> int:
         self.publisher.collect()
@@ -149,22 +152,28 @@ class Rank(Side):
             right = same_bits([[bits_of(t.cpu()) for t in live]], [wanted])
             check(got)
             verdicts.check("POOL-001", right, f"{sent.name} reads other bytes, and check() is silent")
-            release(got)
+            self.release(got)
         self.settle()
         return verdicts
 
     def receive(self, sent: Sent, verdicts: Verdicts) -> Prepared:
-        got = self.subscriber.receive(sent.message)
+        got = self.unpack(sent.message)
         field = difference(prepared_of(sent.name, sent.request), got, held_of(sent.request))
         verdicts.check("MSG-005", not field, f"{field} of {sent.name} did not survive")
         there = [str(t.device) for t in metadata_tensors(got) if t.device != CPU]
         verdicts.check("MSG-006", not there, f"metadata of {sent.name} on {there}")
         return got
 
+    def unpack(self, message: bytes) -> Prepared:
+        return self.subscriber.receive(message)
+
     def open(self, prepared: Prepared) -> list[Tensor]:
         """Every payload on the port's device, as an encoder has it."""
         parts = [part for item in prepared.items for part in parts_of(item.payload)]
         return [self.port.move(p) if isinstance(p, Tensor) else p.open(self.port.device) for p in parts]
+
+    def release(self, prepared: Prepared) -> None:
+        release(prepared)
 
     def beat(self) -> None:
         self.subscriber.beat()
@@ -209,15 +218,17 @@ class Fleet:
     process: Remote, or Local for all of them in this one.
     """
 
+    worker_type: type[Worker] = Worker
+    rank_type: type[Rank] = Rank
+
     def __init__(
         self,
         workers: Sequence[str],
         ranks: Sequence[str],
         process: Callable[..., Remote[Any] | Local[Any]] = Remote,
-        spec: str = "optimized",
     ) -> None:
-        self.workers: list[Remote[Worker] | Local[Worker]] = [process(Worker, device, spec) for device in workers]
-        self.ranks: list[Remote[Rank] | Local[Rank]] = [process(Rank, device, spec) for device in ranks]
+        self.workers: list[Remote[Worker] | Local[Worker]] = [process(self.worker_type, device) for device in workers]
+        self.ranks: list[Remote[Rank] | Local[Rank]] = [process(self.rank_type, device) for device in ranks]
         self._published = 0
 
     def __enter__(self) -> Fleet:
@@ -231,15 +242,15 @@ class Fleet:
 
     def join(self, domain: Domain) -> None:
         for number, worker in enumerate(self.workers):
-            worker.call(Worker.join, domain, number)
+            worker.call(self.worker_type.join, domain, number)
         for number, rank in enumerate(self.ranks):
-            rank.call(Rank.join, domain, number)
+            rank.call(self.rank_type.join, domain, number)
 
     def leave(self) -> None:
         for rank in self.ranks:
-            rank.call(Rank.leave)
+            rank.call(self.rank_type.leave)
         for worker in self.workers:
-            worker.call(Worker.leave)
+            worker.call(self.worker_type.leave)
 
     def deliver(self, case: Delivery) -> tuple[Verdicts, set[str]]:
         """Verdicts on one case, and the situations that it reached."""
@@ -251,20 +262,20 @@ class Fleet:
             worker = self.workers[case.workers[number % len(case.workers)] % len(self.workers)]
             self._published += 1
             plain = dataclasses.replace(request, fault="", in_place=request.in_place and not held_of(request))
-            sent = worker.call(Worker.publish, f"q{self._published}", plain, readers)
+            sent = worker.call(self.worker_type.publish, f"q{self._published}", plain, readers)
             reach |= {"pooled"} if sent.taken else {"message"}
             reach |= {"in place"} if sent.in_place else set()
             for rank in readers:
                 batches[rank].append(sent)
         for rank, batch in batches.items():
             try:
-                found = self.ranks[rank].call(Rank.read, batch)
+                found = self.ranks[rank].call(self.rank_type.read, batch)
             except PlumblineError as error:
                 verdicts.check("POOL-006", False, f"rank {rank} was refused: {type(error).__name__}: {error}")
             else:
                 verdicts.judged += found.judged
                 verdicts.violations += found.violations
         for number, process in enumerate(self.workers):
-            leased = process.call(Worker.leased)
+            leased = process.call(self.worker_type.leased)
             verdicts.check("POOL-003", leased == 0, f"worker {number} keeps {leased} bytes after all were released")
         return verdicts, reach

@@ -1,6 +1,6 @@
-"""Workloads on a simulated device, in this process. Prints what was found as JSON.
+"""Workloads on a simulated device, or deliveries between several, in this process. Prints what was found as JSON.
 
-    python -m plumbline.sim --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
+    python -m plumbline.sim [deliveries] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
 
 Exit status 1 if a requirement was broken.
 """
@@ -10,25 +10,36 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 
 import torch
 
+from plumbline.resolve import resolve
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m plumbline.sim", description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=["workloads", "deliveries"], default="workloads")
     parser.add_argument("--impl", metavar="SPEC", default="optimized")
     parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[])
-    parser.add_argument("--cases", metavar="N", type=int, default=100, help="drawn cases; each runs twice")
+    parser.add_argument(
+        "--cases",
+        metavar="N",
+        type=int,
+        default=100,
+        help="drawn cases; each runs several times",
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    from plumbline.resolve import resolve
-    from plumbline.sim.workloads import explore
+    from plumbline.sim import deliveries, workloads  # register a device
 
-    report = explore(resolve(options.impl, options.replace).implementation, options.cases, options.seed)
+    module = workloads if options.what == "workloads" else deliveries
+    report = module.explore(resolve(options.impl, options.replace), options.cases, options.seed)
     findings = [asdict(finding) for finding in report.findings.values()]
-    json.dump({**vars(report), "judged": dict(report.judged), "findings": findings}, sys.stdout, indent=1)
+    counts = {name: dict(value) for name, value in vars(report).items() if isinstance(value, Counter)}
+    json.dump({**vars(report), **counts, "findings": findings}, sys.stdout, indent=1)
     return 1 if report.findings else 0
 
 

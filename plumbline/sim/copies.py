@@ -61,6 +61,8 @@ def to_copy(
 
 
 def copy_(machine: Machine, out: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    if not out.numel():
+        return out  # before torch asks anything of a device
     if isinstance(out, SimTensor) and isinstance(source, SimTensor):
         _between(machine, out, source)
     elif isinstance(out, SimTensor):
@@ -72,18 +74,20 @@ def copy_(machine: Machine, out: Tensor, source: Tensor, non_blocking: bool = Fa
 
 
 def _between(machine: Machine, out: SimTensor, source: SimTensor) -> None:
-    """Across devices, both current streams wait for each other, as torch makes them."""
+    """Across devices, both current streams wait for each other, as torch makes them. A copy from memory that is mapped here
+    is this device's alone, wherever the memory is."""
     accesses = (source.access(writes=False), out.access(writes=True))
     here, there = machine.current(source.number), machine.current(out.number)
 
     def copy(to: Tensor = out.raw, raw: Tensor = source.raw) -> None:
         to.copy_(raw)
 
+    direction = "d2d" if out.home == source.home else "p2p"
+    machine.ledger.copies.append(Copy(direction, source.raw.numel() * source.element_size(), source.dtype, late=True))
     if out.number == source.number:
         machine.launch(copy, out.number, accesses)
         return
     machine.ledger.contexts |= {source.number, out.number}
-    machine.ledger.copies.append(Copy("p2p", source.raw.numel() * source.element_size(), source.dtype, late=True))
     needs = (last,) if (last := there.queue.last) is not None else ()
     done = machine.scheduler.add(Op(here.queue, copy, needs, accesses=accesses))
     machine.scheduler.add(Op(there.queue, needs=(done,)))

@@ -59,6 +59,12 @@ class SimTensor(Tensor):
         """Of its device."""
         return int(self.device.index)
 
+    @property
+    def home(self) -> int:
+        """The device that its memory belongs to: another one's, where a port attached it."""
+        assert self.handle.memory.home is not None
+        return self.handle.memory.home.device
+
     def access(self, writes: bool) -> Access:
         lo, hi = place(self.raw)
         start = self.raw.untyped_storage().data_ptr()

@@ -9,7 +9,10 @@ import torch
 
 @dataclass(frozen=True)
 class Copy:
-    """direction: "h2d", "d2h" or "p2p". late: it was queued, and reads or writes memory that its caller still holds."""
+    """direction: "h2d", "d2h", "d2d" inside one device's memory, or "p2p" between two devices'.
+
+    late: it was queued, and reads or writes memory that its caller still holds.
+    """
 
     direction: str
     nbytes: int

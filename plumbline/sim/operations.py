@@ -47,7 +47,7 @@ def run(machine: Machine, func: Any, args: Any, kwargs: Any) -> Any:
     target = kwargs.get("device")
     target = torch.device(target) if target is not None else None
     name = _name(func)
-    if name in ("copy_", "_to_copy") and (sims or (target is not None and target.type == "sim")):
+    if name in ("copy_", "_to_copy", "clone") and (sims or (target is not None and target.type == "sim")):
         return copies.copy_(machine, *args, **kwargs) if name == "copy_" else copies.to_copy(machine, *args, **kwargs)
     if not sims and (target is None or target.type != "sim"):
         return _on_host(machine, func, name, tensors, args, kwargs)

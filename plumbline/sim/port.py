@@ -7,6 +7,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
+from plumbline.sim.device import SimTensor
 from plumbline.sim.schedule import Op
 from plumbline.sim.streams import machine
 
@@ -20,7 +21,10 @@ class SimPort:
         self.device = torch.device("sim", index)
 
     def move(self, tensor: Tensor) -> Tensor:
-        return tensor if tensor.device == self.device else tensor.to(self.device, non_blocking=True)
+        if tensor.device != self.device:
+            return tensor.to(self.device, non_blocking=True)
+        assert isinstance(tensor, SimTensor)
+        return tensor if tensor.home == self.device.index else tensor.clone()
 
     def pinned(self, nbytes: int) -> Tensor:
         """Memory of the port's own: once its last tensor is gone, a copy that still reads it reads poison."""
@@ -39,7 +43,8 @@ class SimPort:
         memory = machine().shared.get(handle)
         if memory is None:
             raise OSError("its owner freed it")
-        return memory
+        machine().ledger.contexts.add(self.device.index)
+        return SimTensor(memory.raw, memory.handle, self.device.index)
 
     def write(self, word: Tensor, value: int) -> None:
         machine().pinned.register(word)

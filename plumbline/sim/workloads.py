@@ -22,6 +22,7 @@ from plumbline.engine import run
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Capability, Implementation
 from plumbline.judge import judge
+from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
 from plumbline.sim.device import Machine
 from plumbline.sim.place import SimPlace
@@ -107,8 +108,9 @@ def note(broken: Mapping[str, str], scenario: Scenario, schedule: int, report: R
         report.findings.setdefault(requirement, finding)
 
 
-def explore(implementation: Implementation, cases: int, session_seed: int) -> Report:
+def explore(subject: Subject, cases: int, session_seed: int) -> Report:
     """``FIXED`` and ``cases`` drawn scenarios, each under two schedules."""
+    implementation = subject.implementation
     report = Report()
     began = time.perf_counter()
 

@@ -7,21 +7,41 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plumbline.interface import Capability
+from plumbline.parts import claimed
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 
 CASES = {"quick": 30, "tests": 60, "default": 200, "thorough": 2000, "mutant": 10}
 """Drawn workloads on the device, by profile; each runs under two schedules."""
+DELIVERED = {"quick": 10, "tests": 30, "default": 60, "thorough": 500, "mutant": 8}
+"""Drawn deliveries to each of a few engines, by profile."""
+ALWAYS = {"POOL-001", "POOL-003", "POOL-008", "POOL-009", "MOVE-006", "MOVE-007", "MOVE-009"}
+"""Judged in deliveries, whatever the implementation puts where."""
 
 
 def child(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, env=environment)
+
+
+def explored(
+    what: str, subject: Subject, cases: int, seed: int, record_property: pytest.RecordProperty
+) -> dict[str, Any]:
+    """What a process of its own found. Fails if a requirement was broken."""
+    done = child("plumbline.sim", what, *subject.arguments.split(), "--cases", str(cases), "--seed", str(seed))
+    assert done.returncode in (0, 1), done.stderr[-4000:]
+    report: dict[str, Any] = json.loads(done.stdout)
+    for finding in report["findings"]:
+        record_property("broken", finding["requirement"])
+    said = [f"{f['requirement']}: {f['message']} (schedule {f['seed']})" for f in report["findings"]]
+    assert not said, "\n".join(said)
+    return report
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in Path(__file__).parent.glob("inside_*.py")))
@@ -35,15 +55,21 @@ def test_workloads_on_a_simulated_device(
     subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
     options = request.config.option
-    arguments = [*subject.arguments.split(), "--cases", str(CASES[options.profile])]
-    done = child("plumbline.sim", *arguments, "--seed", str(options.plumbline_seed))
-    assert done.returncode in (0, 1), done.stderr[-4000:]
-    report = json.loads(done.stdout)
-    for finding in report["findings"]:
-        record_property("broken", finding["requirement"])
-    said = [f"{f['requirement']}: {f['message']} (schedule {f['seed']})" for f in report["findings"]]
-    assert not said, "\n".join(said)
+    report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, record_property)
     assert report["cases"] >= CASES[options.profile]
     assert report["judged"]["rows"]
     if Capability.DEVICE in subject.implementation.capabilities:
         assert report["judged"]["IDENT-014"]
+
+
+@pytest.mark.requirement("POOL-001", "POOL-003", "POOL-008", "POOL-009", "POOL-019")
+@pytest.mark.requirement("MOVE-006", "MOVE-007", "MOVE-009", "MOVE-010")
+def test_deliveries_between_simulated_devices(
+    subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    claimed(subject, Capability.TRANSPORT, Capability.DEVICE)
+    options = request.config.option
+    cases = DELIVERED[options.profile]
+    report = explored("deliveries", subject, cases, options.plumbline_seed, record_property)
+    assert report["cases"] >= 8 * cases
+    assert set(report["judged"]) >= ALWAYS
