@@ -129,8 +129,12 @@ def payload_tensors(item: Item) -> tuple[Tensor, ...]:
 # ------------------------------------------------------------------------------------------------------------- encode
 
 
-def encode(prepared: Prepared, lease: WireLease | None, places: Places, held: frozenset[Identity]) -> bytes:
+def encode(
+    prepared: Prepared, lease: WireLease | None, places: Places, held: frozenset[Identity], buffer: bytearray
+) -> bytes:
     """A message of ``prepared``. Payloads without a place travel in it, those of ``held`` not at all.
+
+    buffer: to write in; kept by the caller, it has the size of the last message already.
 
     Raises BadPayload, BadExtra, MalformedRequest (text that is not Unicode), TooLarge (4 GiB in one tensor).
     """
@@ -150,7 +154,9 @@ def encode(prepared: Prepared, lease: WireLease | None, places: Places, held: fr
             ),
             lease,
         )
-        return MAGIC + _encoder.encode(wire)
+        buffer[: len(MAGIC)] = MAGIC
+        _encoder.encode_into(wire, buffer, len(MAGIC))
+        return bytes(buffer)
     except UnicodeEncodeError as error:
         raise MalformedRequest("a text is not valid Unicode", where=ascii(where_of(prepared))) from error
     except (OverflowError, ValueError) as error:

@@ -6,7 +6,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count
+from itertools import count
 
 import numpy as np
 
@@ -127,23 +127,16 @@ class Pool:
 
     def reserve(self, sizes: Sequence[int], on_device: Sequence[bool]) -> Lease | None:
         """Places for payloads of so many bytes, not all 0, which nobody reads yet. None: there is no room."""
-        if not self._slots:
+        needed = [0, 0]
+        starts = []
+        for size, there in zip(sizes, on_device, strict=True):
+            starts.append(needed[there])
+            needed[there] += aligned(size)
+        begin = self._take(needed) if self._slots else None
+        if begin is None:
             return None
-        ranges: list[tuple[int, int]] = []
-        starts = [0] * len(sizes)
-        for space, there in ((self.space, False), (self.on_device, True)):
-            mine = [k for k, size in enumerate(sizes) if on_device[k] is there]
-            offsets = list(accumulate((aligned(sizes[k]) for k in mine), initial=0))
-            if not offsets[-1]:
-                continue
-            start = space.take(offsets[-1])
-            if start is None:
-                for lo, hi in ranges:
-                    self._give(lo, hi)
-                return None
-            ranges.append((start, start + offsets[-1]))
-            for k, offset in zip(mine, offsets, strict=False):
-                starts[k] = start + offset
+        starts = [start + begin[there] for start, there in zip(starts, on_device, strict=True)]
+        ranges = [(start, start + size) for start, size in zip(begin, needed, strict=True) if size]
         slot = heapq.heappop(self._slots)
         lease = Lease(slot, next(self._generations), tuple(ranges), tuple(starts), sum(sizes))
         self._leases += [None] * (slot + 1 - len(self._leases))
@@ -151,6 +144,18 @@ class Pool:
         self._reserved[lease.generation] = lease
         self.leased += lease.nbytes
         return lease
+
+    def _take(self, needed: Sequence[int]) -> tuple[int, int] | None:
+        """Where so many bytes in the file and on the device begin; None unless there is room for both."""
+        in_file = self.space.take(needed[0]) if needed[0] else 0
+        if in_file is None:
+            return None
+        on_device = self.on_device.take(needed[1]) if needed[1] else 0
+        if on_device is None:
+            if needed[0]:
+                self.space.give(in_file, in_file + needed[0])
+            return None
+        return in_file, on_device
 
     def _give(self, start: int, stop: int) -> None:
         (self.space if start < self.segment.size else self.on_device).give(start, stop)

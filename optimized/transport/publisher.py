@@ -62,6 +62,7 @@ class PoolPublisher:
         self.port = runtime.port
         self.ranks = frozenset(range(runtime.domain.ranks))
         self.worker = worker
+        self._buffer = bytearray(len(messages.MAGIC))
         self._warned: set[str] = set()
         self._pool: Pool | None = None
         sweep(runtime.domain.name, worker)
@@ -113,7 +114,7 @@ class PoolPublisher:
                 pool.grant(lease, readers)
                 self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
                 wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
-            message = messages.encode(prepared, wire if parts else None, places, held)
+            message = messages.encode(prepared, wire if parts else None, places, held, self._buffer)
         except BaseException:
             if pool is not None and lease is not None:
                 pool.withdraw(lease) if in_place else pool.end(lease)
@@ -199,8 +200,9 @@ class PoolPublisher:
         for part, start in zip(parts, starts, strict=True):
             # Copying bools as bools would make 1 of every other true byte.
             source = part.view(torch.uint8) if part.dtype is torch.bool else part
-            # torch would conjugate a copy on the host at once, before the bytes are there.
-            source = source.resolve_conj().resolve_neg()
+            if source.is_conj() or source.is_neg():
+                # torch would conjugate a copy on the host at once, before the bytes are there.
+                source = source.resolve_conj().resolve_neg()
             pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source, non_blocking=True)
 
     # --------------------------------------------------------------------------------------------------------- checks
