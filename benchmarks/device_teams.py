@@ -81,12 +81,13 @@ class Stream:
 class Team:
     """readers: the GPU of each rank. ``begin`` each process before it is used; the publisher is None. All raise Failed."""
 
-    def __init__(self, name: str, readers: Sequence[int]) -> None:
+    def __init__(self, name: str, readers: Sequence[int], sleep: bool) -> None:
+        """sleep: whoever waits for a message sleeps; else it polls."""
         spawn = torch.multiprocessing.get_context("spawn")
         self.domain = Domain(fresh_name(), 1, len(readers), pool_bytes=GIB // 4, device_bytes=POOL)
         self.readers = readers
         make, self.ways = TEAMS[name]
-        pairs = [channels() for _ in readers]
+        pairs = [channels(sleep) for _ in readers]
         halves: dict[int | None, tuple[type[Half], *tuple[Any, ...]]] = {
             None: (Publisher, make, Side(0, None, self.domain), [ours for ours, _ in pairs])
         }

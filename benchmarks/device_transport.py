@@ -42,8 +42,8 @@ READERS = (1, 0)
 """The GPU of each rank, but for streams."""
 ONE_WAY, SMALL, LINKS, STREAM = "one-way", "small", "links", "stream"
 SECTIONS = (ONE_WAY, SMALL, LINKS, STREAM)
-AT_A_TURN = 5
-ROUNDS = 6
+AT_A_TURN = 8
+ROUNDS = 5
 
 
 def begin(teams: Mapping[str, Team], say: Say) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -78,6 +78,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("report/device-transport.json"))
     parser.add_argument("--only", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--quick", action="store_true", help="few rounds: whether everything runs")
+    parser.add_argument(
+        "--sleep", action="store_true", help="processes sleep while they wait for a message, and do not poll"
+    )
     options = parser.parse_args()
     rounds, count, parts = (1, 2, 8) if options.quick else (ROUNDS, AT_A_TURN, 1)
     say = Console(highlight=False, markup=False, width=160, soft_wrap=True).print
@@ -86,7 +89,7 @@ def main() -> None:
     for name in absent:
         say(f"SGLang {name} is left out: {variable(name)} names no folder")
     result: dict[str, Any] = {"commit": commit(), "environment": environment(), "patch": PATCH, "left_out": absent}
-    result["gpus"] = torch.cuda.device_count()
+    result |= {"gpus": torch.cuda.device_count(), "sleep": options.sleep}
 
     def keep(**found: Any) -> None:
         """Writes what there is by now."""
@@ -96,10 +99,10 @@ def main() -> None:
 
     with contextlib.ExitStack() as streaming, contextlib.ExitStack() as stack:
         if STREAM in options.only:
-            streamers = Team(OPTIMIZED, stream_readers())  # its processes start while others measure
+            streamers = Team(OPTIMIZED, stream_readers(), options.sleep)  # its processes start while others measure
             streaming.callback(streamers.close)
         if set(options.only) - {STREAM}:
-            teams = {name: Team(name, READERS) for name in TEAMS if name not in absent}
+            teams = {name: Team(name, READERS, options.sleep) for name in TEAMS if name not in absent}
             for team in teams.values():
                 stack.callback(team.close)
             for gpu in set(READERS):

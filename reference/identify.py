@@ -41,7 +41,7 @@ def digest(item: Item) -> bytes:
     """32 bytes that differ exactly where the content differs, in the encoding of format 1.
 
     Every field carries its length, so that no two lists of fields have the same bytes.
-    IDENT-001 to IDENT-010, IDENT-013, ISO-005. Raises PayloadMissing, BadPayload, BadGrid or BadExtra.
+    IDENT-001 to IDENT-010, IDENT-013, IDENT-014, ISO-005. Raises PayloadMissing, BadPayload, BadGrid or BadExtra.
     """
     if item.payload is None:
         raise PayloadMissing("an item without a payload has no content to identify")

@@ -169,7 +169,7 @@ def int64_bytes(tensor: Tensor) -> memoryview:
 
 def wire_item(item: Item, identity: Identity, places: Places, held: bool, prepared: Prepared) -> WireItem:
     payload, grid = item.payload, item.grid_thw
-    sides: Any = None if grid is None else tuple(grid.flatten().tolist())
+    sides: Any = None if grid is None else tuple(grid.tolist()[0])
     return WireItem(
         item.modality,
         item.source,

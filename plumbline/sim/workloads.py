@@ -1,4 +1,4 @@
-"""Generated workloads on a simulated device: rows against the closed form, and what the ledger saw.
+"""Generated workloads on a simulated device: rows against the closed form, identities, and what the ledger saw.
 
 Each case runs with everything as late as it can be, and once more with a drawn schedule. What is wrong there and right
 with everything done at once is a missing wait.
@@ -10,11 +10,13 @@ import dataclasses
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plumbline.bench import Verdicts
+from plumbline.device_identities import judge_identities
 from plumbline.diagnose import PLAIN
 from plumbline.engine import run
 from plumbline.explore import HANG_SECONDS, watchdog
@@ -24,6 +26,7 @@ from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
 from plumbline.sim.device import Machine
 from plumbline.sim.place import SimPlace
+from plumbline.sim.port import SimPort
 from plumbline.sim.schedule import AT_ONCE, LATEST
 from plumbline.strategies import scenarios
 
@@ -88,6 +91,18 @@ def examine(scenario: Scenario, implementation: Implementation, schedule: int, r
         broken = {PLAIN.get(name, name): message for name, message in broken.items()}
         if late and not {"MOVE-004", "MOVE-005"} & set(broken):
             broken |= dict.fromkeys(_LATE, f"{late[-1]} (right when all work is done at once)")
+    note(broken, scenario, schedule, report)
+
+
+def examine_identities(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> None:
+    with Machine(schedule):
+        verdicts = judge_identities(scenario, implementation, SimPort())
+    report.judged += verdicts.judged
+    note({v.requirement: v.message for v in reversed(verdicts.violations)}, scenario, schedule, report)
+
+
+def note(broken: Mapping[str, str], scenario: Scenario, schedule: int, report: Report) -> None:
+    """broken: messages by requirement. The first finding of each is kept."""
     for requirement, message in broken.items():
         finding = Finding(requirement, message, schedule, json.loads(scenario.dumps()))
         report.findings.setdefault(requirement, finding)
@@ -103,6 +118,8 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
         report.cases += 1
         for schedule in (LATEST, session_seed + report.cases):
             examine(scenario, implementation, schedule, report)
+            if Capability.DEVICE in implementation.capabilities:
+                examine_identities(scenario, implementation, schedule, report)
 
     for scenario in FIXED:
         one(scenario)

@@ -50,7 +50,7 @@ def test_in_its_own_process(name: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-@pytest.mark.requirement("MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
+@pytest.mark.requirement("IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
 def test_workloads_on_a_simulated_device(
     subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
@@ -58,6 +58,8 @@ def test_workloads_on_a_simulated_device(
     report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, record_property)
     assert report["cases"] >= CASES[options.profile]
     assert report["judged"]["rows"]
+    if Capability.DEVICE in subject.implementation.capabilities:
+        assert report["judged"]["IDENT-014"]
 
 
 @pytest.mark.requirement("POOL-001", "POOL-003", "POOL-008", "POOL-009", "POOL-019")
