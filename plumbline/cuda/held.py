@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -48,14 +49,34 @@ class HeldWorker(Worker):
 class PatientRank(Rank):
     """Opens what is not ready yet, and says later what it read."""
 
+    def get(self, message: bytes) -> None:
+        """Receives, and opens nothing."""
+        self.got: Prepared = self.subscriber.receive(message)
+
     def take(self, message: bytes) -> tuple[bool, float]:
         """Receives and opens. Whether all was ready before, and the seconds of both calls."""
         with never_waiting():
             began = time.perf_counter()
-            self.got: Prepared = self.subscriber.receive(message)
+            self.get(message)
             ready = all(feature.ready() for feature in features(self.got))
             self.live: list[Tensor] = self.open(self.got)
             return ready, time.perf_counter() - began
+
+    def again(self, message: bytes, request: WireRequest, seconds: float) -> Counter[str]:
+        """Receives, opens and compares again and again, without releasing. Counts what ``verdict`` would say."""
+        wanted = [bits_of(p) for item in request.items for p in wire_parts(item)]
+        said = Counter[str]()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                got = self.subscriber.receive(message)
+                live = self.open(got)
+                right = same_bits([[bits_of(t.cpu()) for t in live]], [wanted])
+                check(got)
+                said["right" if right else "wrong"] += 1
+            except PlumblineError as error:
+                said[type(error).__name__] += 1
+        return said
 
     def synchronised(self) -> float:
         """Waits for the device. Returns the time.monotonic() at which it was done."""

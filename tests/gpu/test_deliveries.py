@@ -68,6 +68,39 @@ def test_inside_one_process(gpus: list[str], space: str, request: pytest.Fixture
         assert process.end() == 0
 
 
+ITEMS = (WireItem(1, (1024,), dress=3), WireItem(2, (1024,), dress=5, on_device=False))
+"""64 KiB on the device, and as many on the host."""
+KIB = 1024
+LEVELS = {
+    "each where it lies": (MIB, MIB, 128 * KIB),
+    "all on the host": (MIB, 8 * KIB, 128 * KIB),
+    "one on the device, one in the message": (0, MIB, 64 * KIB),
+    "all in the message": (8 * KIB, 8 * KIB, 0),
+}
+"""Bytes of the pools on the host and on the device, and of the request that are in them."""
+
+
+@pytest.mark.requirement("POOL-009", "MSG-005")
+@pytest.mark.parametrize("in_place", [False, True], ids=["staged", "in place"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_level_of_fallback(fleet: Fleet, level: str, in_place: bool) -> None:
+    """Value, identity and device are the same."""
+    host, there, taken = LEVELS[level]
+    domain = Domain(fresh_name(), workers=2, ranks=len(fleet.ranks), pool_bytes=2 * host, device_bytes=2 * there)
+    fleet.join(domain)
+    readers = frozenset(range(len(fleet.ranks)))
+    for number, worker in enumerate(fleet.workers):
+        sent = worker.call(Worker.publish, f"w{number}", WireRequest(ITEMS, in_place=in_place), readers)
+        assert sent.taken == taken
+        assert sent.in_place == (in_place and level == "each where it lies")
+        for rank in fleet.ranks:
+            verdicts = rank.call(Rank.read, [sent])
+            assert not verdicts.violations
+            assert verdicts.judged["POOL-009"] == verdicts.judged["MSG-005"] == verdicts.judged["POOL-001"] == 1
+        assert worker.call(Worker.leased) == 0
+    fleet.leave()
+
+
 LARGE = 64 * MIB
 ROUNDS = tuple(
     Delivery((0, 1), tuple(WireRequest((WireItem(seed, (rows,)),), 15, seed % 2 == 0) for rows in (1, 1000, 40000)))
