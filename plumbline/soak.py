@@ -298,8 +298,8 @@ class Soak:
         self._settled()
         if self.tolerance is not None:
             for _ in range(2):  # the first time, each process gives back what it keeps for later
-                free = [process.call(SoakRank.free_memory) for process in self.processes.values()]
-            self.summary.free.append(free[WORKERS:])
+                free = {name: process.call(SoakRank.free_memory) for name, process in self.processes.items()}
+            self.summary.free.append([free[f"rank {r}"] for r in self.inbox])
 
     def _end(self) -> None:
         self._look_at_memory()
