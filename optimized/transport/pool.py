@@ -74,7 +74,7 @@ class Space:
 class Lease:
     """One slot and its bytes: [start, stop) of each range. Reserved until it is granted to readers.
 
-    starts: of each payload. nbytes: of all payloads.
+    starts: of each payload. nbytes: of all payloads. queued: a stream is going to write its ready word, after its payloads.
     """
 
     slot: int
@@ -83,6 +83,7 @@ class Lease:
     starts: tuple[int, ...]
     nbytes: int
     granted: bool = False
+    queued: bool = False
 
     def holds(self, start: int, stop: int) -> bool:
         return any(lo <= start and stop <= hi for lo, hi in self.ranges)
@@ -119,6 +120,8 @@ class Pool:
         """By slot, up to the last one in use."""
         self._reserved: dict[int, Lease] = {}
         """By generation: those that are granted to nobody."""
+        self._ended: list[Lease] = []
+        """Not free yet."""
         self._waiting = np.zeros((slots, domain.ranks), dtype=bool)
         """Readers that still have a part in the slot's lease."""
         self._granted_at = np.zeros(slots, dtype=np.int64)
@@ -157,9 +160,6 @@ class Pool:
             return None
         return in_file, on_device
 
-    def _give(self, start: int, stop: int) -> None:
-        (self.space if start < self.segment.size else self.on_device).give(start, stop)
-
     def grant(self, lease: Lease, readers: Iterable[int]) -> None:
         """From now on ``readers`` have it, until each of them has let go of it."""
         for reader in readers:
@@ -171,27 +171,43 @@ class Pool:
 
     def withdraw(self, lease: Lease) -> None:
         """Undoes ``grant``: reserved again, and of no reader."""
-        self.segment.generations[lease.slot] = self._of[lease.slot] = 0
-        self._waiting[lease.slot] = False
-        lease.granted = False
+        self._fence(lease)
+        self._reserved.pop(lease.generation, None)
+        lease.generation = next(self._generations)  # its ready word may say the other one by now
+        lease.granted = lease.queued = False
         self._reserved[lease.generation] = lease
 
     def end(self, lease: Lease) -> None:
-        """Fences the lease, then frees its bytes. Idempotent."""
+        """Fences the lease, then frees its bytes: once no copy into them is on its way. Idempotent."""
         if lease.slot >= len(self._leases) or self._leases[lease.slot] is not lease:
             return
-        self.withdraw(lease)
-        del self._reserved[lease.generation]
+        self._fence(lease)
+        self._reserved.pop(lease.generation, None)
         self._leases[lease.slot] = None
         while self._leases and self._leases[-1] is None:
             self._leases.pop()
-        heapq.heappush(self._slots, lease.slot)
-        for start, stop in lease.ranges:
-            self._give(start, stop)
         self.leased -= lease.nbytes
+        self._ended.append(lease)
+        self._free()
+
+    def _fence(self, lease: Lease) -> None:
+        self.segment.generations[lease.slot] = self._of[lease.slot] = 0
+        self._waiting[lease.slot] = False
+
+    def _free(self) -> None:
+        """Makes room of what has ended. A stream may still be at it, which need not be the one that writes there next."""
+        ended, self._ended = self._ended, []
+        for lease in ended:
+            if lease.queued and int(self.segment.ready[lease.slot]) < lease.generation:
+                self._ended.append(lease)
+                continue
+            heapq.heappush(self._slots, lease.slot)
+            for start, stop in lease.ranges:
+                (self.space if start < self.segment.size else self.on_device).give(start, stop)
 
     def collect(self) -> None:
         """Ends the leases whose readers all acknowledged, were lost, or are silent."""
+        self._free()
         top = len(self._leases)
         if not top:
             return

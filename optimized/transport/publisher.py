@@ -112,12 +112,16 @@ class PoolPublisher:
                 if not in_place:
                     self._fill(pool, placed, lease.starts)
                 pool.grant(lease, readers)
-                self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
+                self._ready(pool, lease)
                 wire = messages.WireLease(self.worker, pool.segment.stamp, lease.slot, lease.generation)
             message = messages.encode(prepared, wire if parts else None, places, held, self._buffer)
         except BaseException:
             if pool is not None and lease is not None:
-                pool.withdraw(lease) if in_place else pool.end(lease)
+                if in_place:
+                    pool.withdraw(lease)
+                else:
+                    self._ready(pool, lease)  # for those copies that are on their way
+                    pool.end(lease)
             raise
         ticket = PoolTicket(message, pool, lease)
         if not parts:  # all of a slot's payloads are held by the readers
@@ -204,6 +208,11 @@ class PoolPublisher:
                 # torch would conjugate a copy on the host at once, before the bytes are there.
                 source = source.resolve_conj().resolve_neg()
             pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source, non_blocking=True)
+
+    def _ready(self, pool: Pool, lease: Lease) -> None:
+        """Says that the payloads are there, once what is queued on the current stream is done."""
+        lease.queued = True
+        self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
 
     # --------------------------------------------------------------------------------------------------------- checks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -215,3 +216,38 @@ def test_a_publish_that_fails_at_a_later_item_leaves_nothing(
             publisher.publish(failing, frozenset({0}))
         assert bool(publisher.leased) == left
         publisher.close()
+
+
+@pytest.mark.parametrize("seed", SCHEDULES)
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_copy_that_is_late_writes_into_nobody_else_s_place(end: str, seed: int, domain: Domain) -> None:
+    """The worker's first publication ends while its copy is queued; the next one comes from another stream."""
+    here = replace(domain, pool_bytes=4096, device_bytes=4096)
+    with Machine(seed) as machine:
+        publisher, subscriber = PoolPublisher(runtime(here, SimPort()), 0), PoolSubscriber(runtime(here, SimPort()), 0)
+        streams = [torch.get_device_module("sim").Stream() for _ in range(2)]
+        first, second = (on_device(prepared, 3 * k) for k, prepared in enumerate(requests()[:2]))
+        with streams[0]:
+            if end == "cancelled":
+                publisher.publish(first, frozenset({0})).cancel()
+            else:
+                broken = replace(first.items[0], extras={"x": Extra(object(), False)})
+                with pytest.raises(BadExtra):
+                    publisher.publish(replace(first, items=(broken, *first.items[1:])), frozenset({0}))
+        assert publisher.leased == 0
+        with streams[1]:
+            message = publisher.publish(second, frozenset({0})).message
+        with torch.get_device_module("sim").Stream():
+            opened = [item.payload.open(torch.device("sim", 0)) for item in subscriber.receive(message).items]  # type: ignore[union-attr]
+            machine.finish()
+        wanted = [bits_of(item.payload.cpu()) for item in second.items]  # type: ignore[union-attr]
+        assert all(torch.equal(bits_of(seen.cpu()), bits) for seen, bits in zip(opened, wanted, strict=True))
+        publisher.collect()
+        subscriber.close()
+        publisher.close()
+
+
+def on_device(prepared: Prepared, add: int) -> Prepared:
+    """The same request with other values, which lie on the device."""
+    items = [replace(item, payload=(item.payload + add).to("sim:0")) for item in prepared.items]  # type: ignore[operator]
+    return replace(prepared, items=tuple(items))
