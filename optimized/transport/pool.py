@@ -74,7 +74,7 @@ class Space:
 class Lease:
     """One slot and its bytes: [start, stop) of each range. Reserved until it is granted to readers.
 
-    starts: of each payload. nbytes: of all payloads. queued: a stream is going to write its ready word, after its payloads.
+    starts: of each payload. nbytes: of all payloads. queued: what a stream writes as its ready word, after its payloads.
     """
 
     slot: int
@@ -83,7 +83,7 @@ class Lease:
     starts: tuple[int, ...]
     nbytes: int
     granted: bool = False
-    queued: bool = False
+    queued: int = 0
 
     def holds(self, start: int, stop: int) -> bool:
         return any(lo <= start and stop <= hi for lo, hi in self.ranges)
@@ -174,7 +174,7 @@ class Pool:
         self._fence(lease)
         self._reserved.pop(lease.generation, None)
         lease.generation = next(self._generations)  # its ready word may say the other one by now
-        lease.granted = lease.queued = False
+        lease.granted = False
         self._reserved[lease.generation] = lease
 
     def end(self, lease: Lease) -> None:
@@ -198,7 +198,7 @@ class Pool:
         """Makes room of what has ended. A stream may still be at it, which need not be the one that writes there next."""
         ended, self._ended = self._ended, []
         for lease in ended:
-            if lease.queued and int(self.segment.ready[lease.slot]) < lease.generation:
+            if int(self.segment.ready[lease.slot]) < lease.queued:
                 self._ended.append(lease)
                 continue
             heapq.heappush(self._slots, lease.slot)

@@ -211,7 +211,7 @@ class PoolPublisher:
 
     def _ready(self, pool: Pool, lease: Lease) -> None:
         """Says that the payloads are there, once what is queued on the current stream is done."""
-        lease.queued = True
+        lease.queued = lease.generation
         self.port.write(pool.segment.ready_word(lease.slot), lease.generation)
 
     # --------------------------------------------------------------------------------------------------------- checks
