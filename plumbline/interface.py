@@ -105,8 +105,8 @@ class Feature(Protocol):
         ...
 
     def check(self) -> None:
-        """Host, once the device has finished what reads the payload. Raises LeaseLost if it was fenced off before that, so
-        that its rows must not be used."""
+        """Host, once the device has finished what reads the payload, and before release. Raises LeaseLost if it was fenced
+        off before that, so that its rows must not be used. After release it says what was known then."""
         ...
 
 
@@ -562,7 +562,7 @@ class Publisher(Protocol):
 
 
 class Subscriber(Protocol):
-    """One rank's side. Used from one thread."""
+    """One rank's side. Used from one thread; on a device, what opens, reads and releases is in order, as on one stream."""
 
     def receive(self, message: bytes) -> Prepared:
         """Moves and opens no payload; those under a lease are ``Feature``. Raises BadMessage."""

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from optimized.transport.words import ALIGNMENT, Segment, aligned, nanoseconds, payload_start
+from optimized.transport.words import ALIGNMENT, NEVER, Segment, aligned, nanoseconds, payload_start
 from plumbline.interface import DevicePort, Domain
 
 MOST_SLOTS = 4096
@@ -179,7 +179,7 @@ class Pool:
 
     def end(self, lease: Lease) -> None:
         """Fences the lease, then frees its bytes: once no copy into them is on its way. Idempotent."""
-        if lease.slot >= len(self._leases) or self._leases[lease.slot] is not lease:
+        if not self.has(lease):
             return
         self._fence(lease)
         self._reserved.pop(lease.generation, None)
@@ -190,6 +190,10 @@ class Pool:
         self._ended.append(lease)
         self._free()
 
+    def has(self, lease: Lease) -> bool:
+        """Whether it has not ended."""
+        return lease.slot < len(self._leases) and self._leases[lease.slot] is lease
+
     def _fence(self, lease: Lease) -> None:
         self.segment.generations[lease.slot] = self._of[lease.slot] = 0
         self._waiting[lease.slot] = False
@@ -198,7 +202,8 @@ class Pool:
         """Makes room of what has ended. A stream may still be at it, which need not be the one that writes there next."""
         ended, self._ended = self._ended, []
         for lease in ended:
-            if int(self.segment.ready[lease.slot]) < lease.queued:
+            # Somebody who takes this worker for dead writes NEVER, over which the stream will still write.
+            if lease.queued and not lease.queued <= int(self.segment.ready[lease.slot]) < NEVER:
                 self._ended.append(lease)
                 continue
             heapq.heappush(self._slots, lease.slot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,15 +34,18 @@ class PoolTicket:
 
 class PoolSlot:
     """A reserved place; none where there is nothing to put. Its tensors are nobody's after ``cancel``, and the readers'
-    once they were published."""
+    once they were published.
 
-    def __init__(self, tensors: Sequence[Tensor], pool: Pool, lease: Lease | None) -> None:
+    give_back: of the lease, in order after what is queued on the current stream.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], lease: Lease | None, give_back: Callable[[Lease], None]) -> None:
         self.tensors = tensors
-        self._pool, self._lease = pool, lease
+        self._lease, self._give_back = lease, give_back
 
     def cancel(self) -> None:
         if self._lease is not None and not self._lease.granted:
-            self._pool.end(self._lease)
+            self._give_back(self._lease)
 
 
 class PoolPublisher:
@@ -86,7 +89,7 @@ class PoolPublisher:
             return None
         if not any(sizes):
             empty = [torch.empty(meta.shape, dtype=meta.dtype, device=meta.device) for meta in metas]
-            return PoolSlot(empty, pool, None)
+            return PoolSlot(empty, None, self._give_back)
         lease = self._place(pool, sizes, [meta.device.type != "cpu" for meta in metas])
         if lease is None:
             return None
@@ -94,7 +97,7 @@ class PoolPublisher:
             pool.segment.tensor(start, tuple(meta.shape), meta.dtype)
             for start, meta in zip(lease.starts, metas, strict=True)
         ]
-        return PoolSlot(tensors, pool, lease)
+        return PoolSlot(tensors, lease, self._give_back)
 
     def publish(
         self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()
@@ -120,8 +123,7 @@ class PoolPublisher:
                 if in_place:
                     pool.withdraw(lease)
                 else:
-                    self._ready(pool, lease)  # for those copies that are on their way
-                    pool.end(lease)
+                    self._give_back(lease)
             raise
         ticket = PoolTicket(message, pool, lease)
         if not parts:  # all of a slot's payloads are held by the readers
@@ -204,10 +206,18 @@ class PoolPublisher:
         for part, start in zip(parts, starts, strict=True):
             # Copying bools as bools would make 1 of every other true byte.
             source = part.view(torch.uint8) if part.dtype is torch.bool else part
+            if not source.is_cpu and source.device != self.port.device:
+                source = self.port.move(source)  # to the host, torch would copy on that device's stream
             if source.is_conj() or source.is_neg():
                 # torch would conjugate a copy on the host at once, before the bytes are there.
                 source = source.resolve_conj().resolve_neg()
             pool.segment.tensor(start, tuple(source.shape), source.dtype).copy_(source, non_blocking=True)
+
+    def _give_back(self, lease: Lease) -> None:
+        """Of what is, or may be, written to by what is queued on the current stream."""
+        if self._pool is not None and self._pool.has(lease):
+            self._ready(self._pool, lease)
+            self._pool.end(lease)
 
     def _ready(self, pool: Pool, lease: Lease) -> None:
         """Says that the payloads are there, once what is queued on the current stream is done."""

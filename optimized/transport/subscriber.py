@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optimized.transport import messages
 from optimized.transport.watchdog import Watchdog
-from optimized.transport.words import FOLDER, Segment, file_name, nanoseconds, segments_of
+from optimized.transport.words import FOLDER, NEVER, Segment, file_name, nanoseconds, segments_of
 from plumbline.interface import (
     BadMessage,
     LeaseLost,
@@ -44,7 +44,8 @@ class Hold:
         """Whether the lease ended before this rank's part in it."""
         if self.segment is None:
             return self._fenced
-        return int(self.segment.generations[self.slot]) != self.generation
+        segment, slot = self.segment, self.slot
+        return int(segment.generations[slot]) != self.generation or int(segment.ready[slot]) == NEVER
 
     @property
     def ready(self) -> bool:
@@ -98,6 +99,8 @@ class PoolFeature:
             raise PayloadMissing("the payload was released", hint="open it before release")
         segment = self._hold.place()
         on_host = device.type == "cpu"
+        if on_host and not self._hold.ready:
+            raise PayloadMissing("the payload is not there yet", hint="open it for the host once it is ready()")
         opened = self._opened.get(on_host)
         if opened is None:
             if segment.device is None and self._start >= segment.size:
@@ -132,6 +135,7 @@ class PoolSubscriber:
         self.rank = rank
         self.holds: set[Hold] = set()
         self._segments: dict[tuple[int, int], Segment] = {}
+        self._unusable: set[tuple[int, int]] = set()
         self.beat()  # maps what there is, so that it can be read even if its worker dies and another rank removes the name
 
     def receive(self, message: bytes) -> Prepared:
@@ -164,7 +168,8 @@ class PoolSubscriber:
         self.watchdog.forget()
         known = segments_of(self.domain.name)
         for key in [key for key in self._segments if key not in known]:
-            del self._segments[key]
+            self.watchdog.keep(self._segments.pop(key))
+        self._unusable &= known.keys()
         for worker, stamp in known:
             self._segment(worker, stamp)
         now = nanoseconds(self.domain.clock)
@@ -184,7 +189,7 @@ class PoolSubscriber:
         for hold in [hold for hold in self.holds if hold.worker == worker]:
             hold.refuse()
         for key in [key for key in self._segments if key[0] == worker]:
-            del self._segments[key]
+            self.watchdog.keep(self._segments.pop(key))
 
     def close(self) -> None:
         for hold in list(self.holds):
@@ -194,9 +199,16 @@ class PoolSubscriber:
     def _segment(self, worker: int, stamp: int) -> Segment | None:
         """That worker's segment, mapped; None where it is gone."""
         key = (worker, stamp)
+        if key in self._unusable:
+            return None
         if key not in self._segments:
             path = FOLDER / file_name(self.domain.name, worker, stamp)
-            segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
+            try:
+                segment = Segment.attach(path, stamp, self.domain.ranks, self.port)
+            except OSError as error:
+                log.warning("rank %d cannot use the pool of worker %d: %s", self.rank, worker, error)
+                self._unusable.add(key)
+                return None
             if segment is None:
                 return None
             if segment.refusal:

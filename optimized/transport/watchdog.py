@@ -14,28 +14,35 @@ INTERVAL = 0.05
 class Watchdog:
     """A thread, for as long as there is something to wait for. A device that waits in vain would take its rank with it.
 
-    Segments end in the rank's own thread, in ``watch`` or ``forget``: that waits for the device, which may need this one.
+    Segments end in ``forget``, which the rank calls: that waits for the device, so it is put off while this one is needed.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waits: list[tuple[Segment, int, int]] = []
+        self._kept: list[Segment] = []
         self._thread: threading.Thread | None = None
 
     def watch(self, segment: Segment, slot: int, generation: int) -> None:
         """Somebody waits until the slot's payload is ready."""
-        self.forget()
         with self._lock:
             self._waits.append((segment, slot, generation))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="plumbline watchdog", daemon=True)
                 self._thread.start()
 
-    def forget(self) -> None:
-        """What is over."""
+    def keep(self, segment: Segment) -> None:
+        """Until nobody waits for anything."""
         with self._lock:
-            over = [wait for wait in self._waits if not pending(*wait)]
-            self._waits = [wait for wait in self._waits if pending(*wait)]
+            self._kept.append(segment)
+
+    def forget(self) -> None:
+        """What is over, once nobody waits for anything."""
+        with self._lock:
+            if any(pending(*wait) for wait in self._waits):
+                return
+            over = self._waits, self._kept
+            self._waits, self._kept = [], []
         del over  # outside of the lock
 
     def _run(self) -> None:

@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 import stat
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,34 @@ def remove_orphan(path: Path) -> bool:
     return False
 
 
+class Lock:
+    """Of a file, by its owner: for as long as this object and this process live. A fork of the process has no part in it."""
+
+    def __init__(self, path: Path) -> None:
+        # A descriptor of its own, because a mapping keeps a copy of the one that it is made from.
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.add(self)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    __del__ = close
+
+
+locks: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    for lock in list(locks):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=close_all)
+
+
 class Segment:
     """A mapping of one segment; it lasts as long as any tensor into it.
 
@@ -97,6 +126,7 @@ class Segment:
         self.bytes = torch.frombuffer(mapping, dtype=torch.uint8)
         port.register(self.bytes)
         self.device: Tensor | None = None
+        self.lock: Lock | None = None
         self.refusal = ""
         self.words = self.bytes[: 8 * count(slots, ranks)].view(torch.int64)
         self.payload_start = payload_start(slots, ranks)
@@ -118,8 +148,7 @@ class Segment:
         path = FOLDER / file_name(domain, worker, stamp)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            # The lock is the mapping's too, which has a descriptor of its own: it ends with this process.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = Lock(path)
             # Pages that only turn out to be missing when they are touched end the process with SIGBUS.
             os.posix_fallocate(descriptor, 0, size)
             # Page faults cost more than the copies that would cause them, so they are taken here.
@@ -131,6 +160,7 @@ class Segment:
             os.close(descriptor)
         try:
             segment = cls(path, stamp, mapping, slots, ranks, port)
+            segment.lock = lock
             if device_size:
                 segment.share(device_size, port)
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class CudaPort:
         self.uuid = str(torch.cuda.get_device_properties(index).uuid)
         with torch.cuda.device(index):
             torch.cuda.current_stream().synchronize()  # a device without a context knows no streams
+        self._threads = threading.local()
         self._registered = Ranges()
         self._remote = Ranges()
         self._attached: weakref.WeakValueDictionary[bytes, torch.UntypedStorage] = weakref.WeakValueDictionary()
@@ -127,7 +129,11 @@ class CudaPort:
             done(driver.cuStreamWaitValue64(self._stream(), self._mapped(word), value, AT_LEAST))
 
     def _current(self) -> AbstractContextManager[object]:
-        """The default stream has the same name on all devices."""
+        """The default stream has the same name on all devices, and means nothing in a thread that has not used one."""
+        if not hasattr(self._threads, "began"):
+            with torch.cuda.device(self.device):
+                done(runtime.cudaFree(0))
+            self._threads.began = True
         return HERE if torch._C._cuda_getDevice() == self.device.index else torch.cuda.device(self.device)
 
     def _stream(self) -> int:

@@ -25,11 +25,15 @@ from plumbline.interface import (
     Chunk,
     Domain,
     Extra,
+    Feature,
     Identity,
     Item,
+    LeaseLost,
+    PayloadMissing,
     Prepared,
     Rows,
     Runtime,
+    TensorMeta,
 )
 from plumbline.parts import image, prepared_of, rig_of
 from plumbline.rig import RecordingPort, build_rig
@@ -219,7 +223,7 @@ def test_a_publish_that_fails_at_a_later_item_leaves_nothing(
 
 
 @pytest.mark.parametrize("seed", SCHEDULES)
-@pytest.mark.parametrize("end", ["cancelled", "failed"])
+@pytest.mark.parametrize("end", ["cancelled", "failed", "slot"])
 def test_a_copy_that_is_late_writes_into_nobody_else_s_place(end: str, seed: int, domain: Domain) -> None:
     """The worker's first publication ends while its copy is queued; the next one comes from another stream."""
     here = replace(domain, pool_bytes=4096, device_bytes=4096)
@@ -230,6 +234,15 @@ def test_a_copy_that_is_late_writes_into_nobody_else_s_place(end: str, seed: int
         with streams[0]:
             if end == "cancelled":
                 publisher.publish(first, frozenset({0})).cancel()
+            elif end == "slot":
+                payloads = [item.payload for item in first.items]
+                metas = [TensorMeta(tuple(p.shape), p.dtype, p.nbytes, p.device) for p in payloads]  # type: ignore[union-attr]
+                slot = publisher.reserve(metas, frozenset({0}))
+                assert slot is not None
+                for place, payload in zip(slot.tensors, payloads, strict=True):
+                    place.copy_(payload)  # type: ignore[arg-type]
+                slot.cancel()
+                slot.cancel()
             else:
                 broken = replace(first.items[0], extras={"x": Extra(object(), False)})
                 with pytest.raises(BadExtra):
@@ -243,6 +256,55 @@ def test_a_copy_that_is_late_writes_into_nobody_else_s_place(end: str, seed: int
         wanted = [bits_of(item.payload.cpu()) for item in second.items]  # type: ignore[union-attr]
         assert all(torch.equal(bits_of(seen.cpu()), bits) for seen, bits in zip(opened, wanted, strict=True))
         publisher.collect()
+        subscriber.close()
+        publisher.close()
+
+
+@pytest.mark.parametrize("seed", SCHEDULES)
+def test_a_worker_that_was_taken_for_dead_deceives_nobody(seed: int, domain: Domain) -> None:
+    """One rank declares it lost. It lives, and publishes to another rank, whose device gets the bytes late."""
+    here = replace(domain, ranks=2, device_bytes=4096)
+    with Machine(seed) as machine:
+        publisher = PoolPublisher(runtime(here, SimPort()), 0)
+        told, other = (PoolSubscriber(runtime(here, SimPort()), rank) for rank in range(2))
+        for k, prepared in enumerate(requests()[:4]):
+            sent = on_device(prepared, k)
+            message = publisher.publish(sent, frozenset({1})).message
+            if k == 1:
+                told.lost(0)
+            with torch.get_device_module("sim").Stream():
+                received = other.receive(message)
+                parts = [item.payload for item in received.items]
+                try:
+                    opened = [part.open(torch.device("sim", 0)) for part in parts]  # type: ignore[union-attr]
+                    machine.finish()
+                    for part in parts:
+                        part.check()  # type: ignore[union-attr]
+                except (PayloadMissing, LeaseLost):
+                    assert k
+                    machine.finish()
+                    continue
+            wanted = [bits_of(item.payload.cpu()) for item in sent.items]  # type: ignore[union-attr]
+            assert all(torch.equal(bits_of(seen.cpu()), bits) for seen, bits in zip(opened, wanted, strict=True))
+        for subscriber in (told, other):
+            subscriber.close()
+        publisher.close()
+
+
+def test_the_host_gets_no_bytes_that_are_not_there_yet(domain: Domain) -> None:
+    """The device's pool is full, so that a copy to host memory is on its way."""
+    here = replace(domain, device_bytes=256)
+    with Machine(LATEST) as machine:
+        publisher, subscriber = PoolPublisher(runtime(here, SimPort()), 0), PoolSubscriber(runtime(here, SimPort()), 0)
+        sent = on_device(requests()[0], 1)
+        part = subscriber.receive(publisher.publish(sent, frozenset({0})).message).items[0].payload
+        assert isinstance(part, Feature)
+        assert not part.ready()
+        with pytest.raises(PayloadMissing, match="not there yet"):
+            part.open(torch.device("cpu"))
+        machine.finish()
+        assert part.ready()
+        assert torch.equal(bits_of(part.open(torch.device("cpu"))), bits_of(sent.items[0].payload.cpu()))  # type: ignore[union-attr]
         subscriber.close()
         publisher.close()
 
