@@ -96,9 +96,10 @@ class Model:
                 lease.parts[rank] = Part.LOST
 
     def lose_worker(self, rank: int, worker: int) -> None:
-        """From now on this rank may refuse what the worker published, and its releases may not reach it."""
+        """From now on all ranks may refuse what the worker had published, and this one's releases may not reach it."""
         self.dead_workers.setdefault(rank, set()).add(worker)
-        self.doubt(rank, worker)
+        for reader in {r for lease in self.leases if lease.worker == worker for r in lease.parts}:
+            self.doubt(reader, worker)
 
     def doubt(self, rank: int, worker: int | None = None) -> None:
         for lease in self.leases:

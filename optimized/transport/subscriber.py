@@ -182,6 +182,7 @@ class PoolSubscriber:
         for (owner, _), segment in self._segments.items():
             if owner == worker:
                 segment.fence()
+                self.watchdog.release(segment)
         for (owner, _), path in segments_of(self.domain.name).items():
             if owner == worker:
                 with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from optimized.transport.words import Segment
+from optimized.transport.words import NEVER, Segment
 
 INTERVAL = 0.05
 """Seconds between two looks."""
@@ -36,6 +36,13 @@ class Watchdog:
         with self._lock:
             self._kept.append(segment)
 
+    def release(self, fenced: Segment) -> None:
+        """Streams that wait for its words go on."""
+        with self._lock:
+            for segment, slot, generation in self._waits:
+                if segment is fenced and pending(segment, slot, generation):
+                    segment.ready[slot] = NEVER
+
     def forget(self) -> None:
         """What is over, once nobody waits for anything."""
         with self._lock:
@@ -52,10 +59,11 @@ class Watchdog:
                 if not any(pending(*wait) for wait in self._waits):
                     self._thread = None
                     return
-                for wait in self._waits:
-                    if pending(*wait) and wait[0].orphaned():
-                        wait[0].fence()
-                del wait
+                for segment, slot, generation in self._waits:
+                    if pending(segment, slot, generation) and segment.orphaned():
+                        segment.fence()
+                        segment.ready[slot] = NEVER
+                del segment
 
 
 def pending(segment: Segment, slot: int, generation: int) -> bool:

@@ -257,9 +257,13 @@ class Segment:
         return word
 
     def fence(self) -> None:
-        """Ends all leases, for all ranks, of a worker that is dead; and no stream waits any longer for its ready words."""
+        """Ends all leases, for all ranks, of a worker that is dead; then no stream waits any longer for their ready words.
+
+        The words of payloads that are there stay: a worker that lives all the same learns from them what it can free.
+        """
+        late = self.ready < self.generations
         self.generations[:] = 0
-        self.ready[:] = NEVER
+        self.ready[late] = NEVER
 
     def orphaned(self) -> bool:
         """Whether the process that made this segment is gone, with its lock; its name is gone then too."""

@@ -266,17 +266,20 @@ def test_a_worker_that_was_taken_for_dead_deceives_nobody(seed: int, domain: Dom
     here = replace(domain, ranks=2, device_bytes=4096)
     with Machine(seed) as machine:
         publisher = PoolPublisher(runtime(here, SimPort()), 0)
-        told, other = (PoolSubscriber(runtime(here, SimPort()), rank) for rank in range(2))
+        told, other = (PoolSubscriber(runtime(here, SimPort(rank)), rank) for rank in range(2))
         for k, prepared in enumerate(requests()[:4]):
             sent = on_device(prepared, k)
-            message = publisher.publish(sent, frozenset({1})).message
+            with torch.get_device_module(
+                "sim"
+            ).Stream():  # a rank in the same process would be in order with the default one
+                message = publisher.publish(sent, frozenset({1})).message
             if k == 1:
                 told.lost(0)
-            with torch.get_device_module("sim").Stream():
+            with torch.get_device_module("sim").Stream(1):
                 received = other.receive(message)
                 parts = [item.payload for item in received.items]
                 try:
-                    opened = [part.open(torch.device("sim", 0)) for part in parts]  # type: ignore[union-attr]
+                    opened = [part.open(torch.device("sim", 1)) for part in parts]  # type: ignore[union-attr]
                     machine.finish()
                     for part in parts:
                         part.check()  # type: ignore[union-attr]
