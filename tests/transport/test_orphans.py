@@ -26,9 +26,8 @@ WORKER = """
     from plumbline.interface import Domain
     from plumbline.transport_host import transport_of
     publisher = transport_of(optimized.implementation, Domain(sys.argv[1], pool_bytes=1 << 16)).publisher(0)
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if not os.fork():
+        print(os.getpid(), flush=True)  # by the fork itself, which is complete then
     time.sleep(60)
 """
 
