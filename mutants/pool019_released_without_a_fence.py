@@ -10,7 +10,7 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.subscriber import PoolSubscriber
 from optimized.transport.watchdog import INTERVAL, Watchdog
-from optimized.transport.words import NEVER, Segment
+from optimized.transport.words import Segment
 from plumbline.interface import Runtime
 
 BUG = ""
@@ -26,7 +26,7 @@ class Silent(Watchdog):
         while int(segment.ready[slot]) < generation:
             time.sleep(INTERVAL)
             if segment.orphaned():
-                segment.ready[slot] = NEVER
+                segment.ready[slot] = generation
 
 
 class Mutant(PoolSubscriber):
