@@ -1,6 +1,6 @@
 """BLAKE3-256 of tensors that lie on a CUDA device: one launch for all of them, and 32 bytes each that come back.
 
-A machine's first call compiles the kernel, which takes some ten seconds; Triton keeps it on disk for later processes.
+A machine's first call compiles the kernel, which takes seconds; Triton keeps it on disk for later processes.
 """
 
 from __future__ import annotations
