@@ -247,4 +247,6 @@ def serve(control: Connection, kind: type[Half], *arguments: Any) -> None:
                 control.send((False, ""))
             except Exception as error:
                 said = "".join(traceback.format_exception(error, limit=-3))
-                control.send((False, said.replace(f"{ROOT}/", "")))  # results are kept, and mean nothing of this machine
+                control.send(
+                    (False, said.replace(f"{ROOT}/", ""))
+                )  # results are kept, and mean nothing of this machine
