@@ -18,6 +18,7 @@ import enum
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -307,6 +308,12 @@ class BadMessage(PlumblineError):
     advice = "use the same version on both sides"
 
 
+class BadCheckpoint(PlumblineError):
+    """The folder does not hold the configuration and weights of a tower that can be loaded here."""
+
+    advice = "name a folder with config.json and *.safetensors of one of the families that are supported"
+
+
 class UnknownRequest(PlumblineError):
     """No such request is admitted."""
 
@@ -347,7 +354,8 @@ class Failure:
 class Layout:
     """How one modality's payload becomes rows.
 
-    With a grid, ``merge * merge`` consecutive patches of a frame give one row and each frame is one attention segment.
+    With a grid, ``merge * merge`` patches of a frame give one row and each frame is one attention segment; where
+    ``pools_frames``, all frames of an item are one attention segment and share the rows of one frame (Kimi-K2.5's videos).
     Without, each payload tensor is one attention segment and every entry of dim 0 (a tile) gives ``rows_per_tile`` rows.
     """
 
@@ -356,6 +364,7 @@ class Layout:
     has_grid: bool
     merge: int = 1
     rows_per_tile: int = 1
+    pools_frames: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -413,7 +422,52 @@ class Tower(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A tower to be loaded. folder: ``config.json`` and ``*.safetensors`` with Hugging Face names, of the vision tower alone or
+    of the whole model. dtype: of weights, arithmetic and rows. The rest is the language model's."""
+
+    folder: Path
+    dtype: torch.dtype
+    image_token_id: int
+    video_token_id: int
+    vocab_size: int
+
+
+class LoadedTower(Tower, Protocol):
+    """A tower from a checkpoint, on ``device``.
+
+    row_floor: each linear gets at least so many rows, padded where there are fewer; may be set between calls.
+    linear_shapes: (outputs, inputs) of the linears with few rows to be measured by a certificate of invariance.
+    """
+
+    row_floor: int
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def linear_shapes(self) -> tuple[tuple[int, int], ...]: ...
+
+    def update(self, folder: Path, epoch: int) -> None:
+        """Other weights of the same configuration, in order on the current stream: a call before has the old ones, a call
+        after the new ones. Raises BadCheckpoint, and then nothing has changed."""
+        ...
+
+
 # -------------------------------------------------------------------------------------------------------------- parts
+
+
+class Collect(Protocol):
+    def __call__(self, request_id: RequestId, token_ids: Tensor, processed: Mapping[str, Tensor]) -> Request:
+        """The output of a Hugging Face processor as a request, with one bundle for each modality.
+
+        token_ids: CPU int64 [N], placeholders expanded. processed: ``pixel_values`` and ``image_grid_thw``,
+        ``pixel_values_videos`` and ``video_grid_thw``, on any device; other names are not looked at. Each placeholder of a
+        modality belongs to the first image of its grids that has rows left; neighbours are one span. Payloads stay where
+        they are. Raises BadGrid, BadSpans, BadPayload, RowCountMismatch.
+        """
+        ...
 
 
 class Identify(Protocol):
@@ -635,6 +689,23 @@ class DevicePort(Protocol):
         ...
 
 
+class Ranks(Protocol):
+    """The ranks that share the encoding of a step. Every method is a collective: all ranks call the same ones, in the same
+    order and with the same sizes, or all of them hang."""
+
+    rank: int
+    size: int
+
+    def agree(self, words: Tensor) -> Tensor:
+        """CPU int64 [n] -> CPU int64 [size, n], what each rank gave. Host to host; the host waits for all ranks."""
+        ...
+
+    def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """[counts[rank], width] on the port's device -> those of all ranks, by rank. In order on the current stream; on a
+        device the host does not wait."""
+        ...
+
+
 @dataclass(frozen=True)
 class Domain:
     """What the workers and ranks of one engine share.
@@ -667,12 +738,23 @@ class Budgets:
 
 @dataclass(frozen=True, eq=False)
 class Runtime:
-    """What every factory gets."""
+    """What every factory gets. ranks: with whom the encoding of a step is shared; None: with nobody."""
 
     spec: TowerSpec
     port: DevicePort
     budgets: Budgets
     domain: Domain = Domain()
+    ranks: Ranks | None = None
+
+
+class Retention(enum.StrEnum):
+    """What is kept of a lazy payload, so that a retracted request can run again: its lease until the request finishes, a copy
+    on the host, the rows, or nothing, so that the request has to be sent again."""
+
+    LEASE = "lease"
+    HOST = "host"
+    ROWS = "rows"
+    RESEND = "resend"
 
 
 class Capability(enum.StrEnum):
@@ -713,6 +795,9 @@ class Implementation:
     name: str
     version: str
     capabilities: frozenset[Capability] = frozenset()
+    retention: Retention = Retention.LEASE
+    tower: Callable[[Checkpoint, DevicePort], LoadedTower] | None = None
+    collect: Callable[[TowerSpec], Collect] | None = None
     identify: Callable[[Runtime], Identify] | None = None
     prepare: Callable[[Runtime, Identify], Prepare] | None = None
     transport: Callable[[Runtime], Transport] | None = None
