@@ -222,7 +222,9 @@ def sample_items(tower: Certifiable) -> list[Packed]:
             for t, h, w in GRIDS:
                 if t == 1 or modality is Modality.VIDEO:
                     grid = (t, h * layout.merge, w * layout.merge)
-                    calls.append(_call(tower, modality, grid, (t * grid[1] * grid[2],), [grid[1] * grid[2]] * t))
+                    frames = [grid[1] * grid[2]] * t
+                    segments = [sum(frames)] if layout.pools_frames else frames
+                    calls.append(_call(tower, modality, grid, (sum(frames),), segments))
         else:
             calls += [_call(tower, modality, None, tiles, list(tiles)) for tiles in TILES]
     return calls
