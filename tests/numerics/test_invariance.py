@@ -27,9 +27,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def changed(tower: PlainTower, grids: Sequence[Grid]) -> list[int]:
-    """Places in ``grids`` whose item has other bits in one call of all than alone, in either order."""
-    items = items_of(tower, grids)
-    return changed_in_company(tower, items, [len(items)])
+    """Places in ``grids`` whose item has other bits in some company than alone."""
+    return changed_in_company(tower, items_of(tower, grids))
 
 
 def certified(tower: PlainTower) -> Certificate:

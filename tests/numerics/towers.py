@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from plumbline.certify import ROW_COUNTS, join, same_bits, segments
 from plumbline.interface import Checkpoint, Encoded, LoadedTower, Modality, Packed, PackedItem
+from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, values
 from reference.towers import load
 from reference.towers.arithmetic import PlainTower
@@ -45,7 +45,7 @@ CALLS: dict[str, list[Grid]] = {
 
 
 def tower_of(folder: Path, dtype: torch.dtype = torch.float32) -> PlainTower:
-    return load(Checkpoint(folder, dtype, 151655, 151656, 151936), SimpleNamespace(device=torch.device("cpu", 0)))
+    return load(Checkpoint(folder, dtype, 151655, 151656, 151936), HostPort())
 
 
 def items_of(tower: LoadedTower, grids: Iterable[Grid]) -> list[Packed]:
