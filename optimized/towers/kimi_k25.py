@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require
+from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, normed, through
@@ -25,7 +25,7 @@ TIME_THETA = 10_000.0
 
 
 class Config(NamedTuple):
-    """Fields of a vision configuration, under their names there."""
+    """Fields of a configuration, under their names there. outputs: the language model's hidden size."""
 
     num_hidden_layers: int
     hidden_size: int
@@ -36,6 +36,9 @@ class Config(NamedTuple):
     pos_emb_height: int
     pos_emb_width: int
     pos_emb_time: int
+    rope_theta: float
+    projection_layer_norm_eps: float
+    outputs: int
 
     @property
     def merge(self) -> int:
@@ -54,40 +57,27 @@ class Weights(NamedTuple):
     projector: Merger
 
 
-class KimiK25Tower(FastTower[Weights]):
+class KimiK25Tower(FastTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
+
+    roots = ("vision_tower.", "mm_projector.")
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration of the whole model. Raises BadCheckpoint."""
-        vision, text = fields_of(raw, ("vision_config", "text_config"))
-        (self.outputs,) = fields_of(text, ("hidden_size",))
-        self.config = config = Config(*fields_of(vision, Config._fields))
-        self.projector_eps = raw.get("projection_layer_norm_eps", EPS)
-        rope = vision.get("rope_parameters") or {}
-        require(
-            {
-                "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
-                "rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default"),
-                "hidden_size must be a multiple of 4 * num_attention_heads": config.hidden_size
-                % (4 * config.num_attention_heads)
-                == 0,
-                "merge_kernel_size must be a square": list(config.merge_kernel_size) == [config.merge] * 2,
-                "projection_hidden_size must be hidden_size": raw.get("projection_hidden_size", config.hidden_size)
-                == config.hidden_size,
-            }
-        )
+        config = self.config_of(raw)
         super().__init__(
             checkpoint,
             port,
+            config,
             name="kimi-k2.5",
-            hidden_size=self.outputs,
+            hidden_size=config.outputs,
             side_levels=0,
             layout={
                 "patch_shape": (CHANNELS, config.patch_size, config.patch_size),
                 "merge": config.merge,
                 "pools_frames": True,
             },
-            turns=Turns.of(config.head, rope.get("rope_theta", 10_000.0)),
+            turns=Turns.of(config.head, config.rope_theta),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config)),
                 patch_fields=19,
@@ -98,13 +88,34 @@ class KimiK25Tower(FastTower[Weights]):
         )
         self.times = port.move(times(config.pos_emb_time, config.hidden_size))
 
+    @staticmethod
+    def config_of(raw: Mapping[str, Any]) -> Config:
+        (text,) = fields_of(raw, ("text_config",))
+        (outputs,) = fields_of(text, ("hidden_size",))
+        vision = vision_part(raw) | {
+            "projection_layer_norm_eps": raw.get("projection_layer_norm_eps", EPS),
+            "outputs": outputs,
+        }
+        config = Config(*fields_of(vision, Config._fields))
+        size = raw.get("projection_hidden_size", config.hidden_size)
+        heads = config.num_attention_heads
+        require(
+            {
+                "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
+                "hidden_size must be a multiple of 4 * num_attention_heads": config.hidden_size % (4 * heads) == 0,
+                "merge_kernel_size must be a square": list(config.merge_kernel_size) == [config.merge] * 2,
+                "projection_hidden_size must be hidden_size": size == config.hidden_size,
+            }
+        )
+        return config
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
         hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * config.merge**2
         linears: dict[str, tuple[int, ...]] = {
             "vision_tower.patch_embed.proj": (hidden, CHANNELS, config.patch_size, config.patch_size),
             "mm_projector.in_proj": (joint, joint),
-            "mm_projector.out_proj": (self.outputs, joint),
+            "mm_projector.out_proj": (self.config.outputs, joint),
         }
         norms: dict[str, tuple[int, ...]] = {
             "vision_tower.final_layernorm": (hidden,),
@@ -124,7 +135,7 @@ class KimiK25Tower(FastTower[Weights]):
             tuple(self.block(read, f"vision_tower.layers.{at}") for at in range(self.config.num_hidden_layers)),
             layer_norm(read, "vision_tower.final_layernorm", EPS),
             Merger(
-                layer_norm(read, "mm_projector.pre_norm", self.projector_eps),
+                layer_norm(read, "mm_projector.pre_norm", self.config.projection_layer_norm_eps),
                 linear(read, "mm_projector.in_proj"),
                 linear(read, "mm_projector.out_proj"),
             ),

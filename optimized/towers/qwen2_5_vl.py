@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require
+from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, through
@@ -38,6 +38,7 @@ class Config(NamedTuple):
     window_size: int
     fullatt_block_indexes: list[int]
     out_hidden_size: int
+    rope_theta: float
 
     @property
     def window(self) -> int:
@@ -51,32 +52,22 @@ class Weights(NamedTuple):
     merger: Merger
 
 
-class Qwen25VLTower(FastTower[Weights]):
+class Qwen25VLTower(FastTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration. Raises BadCheckpoint."""
-        # Published configurations leave out the channels, or name them otherwise: there are always three.
-        vision = {"in_channels": 3} | raw.get("vision_config", raw)
-        self.config = config = Config(*fields_of(vision, Config._fields))
-        rope = vision.get("rope_parameters") or {}
-        require(
-            {
-                "hidden_act must be silu": vision.get("hidden_act") == "silu",
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
-                "window_size must hold a row of the language model": config.window > 0,
-                "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
-            }
-        )
+        config = self.config_of(raw)
         width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
+            config,
             name="qwen2.5-vl",
             hidden_size=config.out_hidden_size,
             side_levels=0,
             layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, rope.get("rope_theta", 10_000.0)),
+            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.window)),
                 patch_fields=3,
@@ -86,6 +77,21 @@ class Qwen25VLTower(FastTower[Weights]):
                 windowed=True,
             ),
         )
+
+    @staticmethod
+    def config_of(raw: Mapping[str, Any]) -> Config:
+        # Published configurations leave out the channels, or name them otherwise: there are always three.
+        vision = vision_part(raw, in_channels=3)
+        config = Config(*fields_of(vision, Config._fields))
+        require(
+            {
+                "hidden_act must be silu": vision.get("hidden_act") == "silu",
+                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
+                "window_size must hold a row of the language model": config.window > 0,
+                "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
+            }
+        )
+        return config
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config

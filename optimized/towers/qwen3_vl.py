@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require
+from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, normed, through
@@ -38,6 +38,8 @@ class Config(NamedTuple):
     spatial_merge_size: int
     out_hidden_size: int
     num_position_embeddings: int
+    deepstack_visual_indexes: tuple[int, ...]
+    rope_theta: float
 
     @property
     def side(self) -> int:
@@ -52,39 +54,44 @@ class Weights(NamedTuple):
     deepstack: tuple[Merger, ...]
 
 
-class Qwen3VLTower(FastTower[Weights]):
+class Qwen3VLTower(FastTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration. Raises BadCheckpoint."""
-        vision = raw.get("vision_config", raw)
-        self.config = config = Config(*fields_of(vision, Config._fields))
-        self.levels = tuple(vision.get("deepstack_visual_indexes") or ())
-        rope = vision.get("rope_parameters") or {}
-        require(
-            {
-                "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
-                "rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default"),
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
-                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
-                "deepstack_visual_indexes must be layers": set(self.levels) <= set(range(config.depth)),
-            }
-        )
+        config = self.config_of(raw)
         width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
+            config,
             name="qwen3-vl",
             hidden_size=config.out_hidden_size,
-            side_levels=len(self.levels),
+            side_levels=len(config.deepstack_visual_indexes),
             layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, rope.get("rope_theta", 10_000.0)),
+            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
                 row_fields=0,
             ),
         )
+
+    @staticmethod
+    def config_of(raw: Mapping[str, Any]) -> Config:
+        vision = vision_part(raw, deepstack_visual_indexes=())
+        config = Config(*fields_of(vision, Config._fields))
+        config = config._replace(deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
+        require(
+            {
+                "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
+                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
+                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
+                "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
+                <= set(range(config.depth)),
+            }
+        )
+        return config
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
@@ -96,7 +103,10 @@ class Qwen3VLTower(FastTower[Weights]):
             linears |= {f"{at}.attn.qkv": (3 * hidden, hidden), f"{at}.attn.proj": (hidden, hidden)}
             linears |= {f"{at}.mlp.linear_fc1": (inner, hidden), f"{at}.mlp.linear_fc2": (hidden, inner)}
             norms |= {f"{at}.norm1": (hidden,), f"{at}.norm2": (hidden,)}
-        for at in ("merger", *(f"deepstack_merger_list.{level}" for level in range(len(self.levels)))):
+        for at in (
+            "merger",
+            *(f"deepstack_merger_list.{level}" for level in range(len(self.config.deepstack_visual_indexes))),
+        ):
             linears |= {f"{at}.linear_fc1": (joint, joint), f"{at}.linear_fc2": (config.out_hidden_size, joint)}
             norms[f"{at}.norm"] = (hidden if at == "merger" else joint,)
         table = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
@@ -129,7 +139,9 @@ class Qwen3VLTower(FastTower[Weights]):
                 for at in (f"blocks.{layer}" for layer in range(self.config.depth))
             ),
             merger("merger"),
-            tuple(merger(f"deepstack_merger_list.{level}") for level in range(len(self.levels))),
+            tuple(
+                merger(f"deepstack_merger_list.{level}") for level in range(len(self.config.deepstack_visual_indexes))
+            ),
         )
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
@@ -138,16 +150,17 @@ class Qwen3VLTower(FastTower[Weights]):
         self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
         joint, side = self.block * x.shape[1], {}
+        levels = self.config.deepstack_visual_indexes
         for layer, block in enumerate(weights.blocks):
             through(block, stream, self.mlp, self.turns, self.config.num_heads, fields.patches, fields.tiles)
-            if layer in self.levels:
-                level = self.levels.index(layer)
+            if layer in levels:
+                level = levels.index(layer)
                 merger = weights.deepstack[level]
                 four = normed(stream.settled().view(-1, joint), None, merger.norm, shape.rows, self.kernels)
                 side[level] = merged(four[: shape.rows], merger, self.kernels)
         four = stream.normed(weights.merger.norm, shape.rows * self.block).view(-1, joint)
         rows = merged(four[: shape.rows], weights.merger, self.kernels)
-        return rows, *(side[level] for level in range(len(self.levels)))
+        return rows, *(side[level] for level in range(len(levels)))
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
