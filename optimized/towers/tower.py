@@ -22,7 +22,7 @@ from optimized.towers.kernels import kernels_for
 from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
 from optimized.towers.weights import Linear, Read, mapped, tensors
-from plumbline.interface import BadCheckpoint, Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
+from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
 
 GRAPHED = 4096
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
@@ -106,9 +106,9 @@ class FastTower(ABC, Generic[Config, Weights]):
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
-        """At least one item. rows and each of side: [R, hidden_size]."""
+        """At least one item. rows and each of side: [R, hidden_size]. Raises BadGrid: a side is longer than ``SIDE``."""
         if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
-            raise ValueError(f"a side of {longest} patches, where at most {SIDE} are supported")
+            raise BadGrid(f"a side of {longest} patches, at most {SIDE}", hint="scale the picture down")
         made = plan(packed, self.records)
         shape = made.shape.above(self.row_floor)
         captured = self.graphs is not None and shape.patches <= GRAPHED

@@ -138,3 +138,14 @@ def hold(
         print(what, line)
         assert rms <= 1, line
         assert largest <= 1, line
+
+
+class PlainOracle(Oracle):
+    """The plain tower in float64 in the place of transformers': nothing in it is float32 but angles and times."""
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self.family, self.exact = family, load(Checkpoint(folder, torch.float64, 151655, 151656, 151936), HostPort())
+
+    def run(self, model: Any, call: Packed) -> list[Tensor]:
+        encoded = model(call)
+        return [encoded.rows, *encoded.side]
