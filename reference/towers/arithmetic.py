@@ -52,7 +52,7 @@ class Config(Protocol):
 
 
 class PlainTower(ABC):
-    """``plumbline.interface.LoadedTower``: the weights of one checkpoint, and what is done with them in every family."""
+    """``plumbline.interface.LoadedTower``: the weights of one checkpoint, and what is done with them in every family. NUM-001."""
 
     name: ClassVar[str]
     config: Config

@@ -86,20 +86,21 @@ class Oracle:
                 squares[level] += (there - here).square().mean() / PATTERNS
         return squares.sqrt().tolist()
 
-    def terms_of_float32(self, name: str, weight: Tensor, longest: int) -> int:
-        if is_table(name):
-            return weight[..., 0].numel()
-        if is_norm(name):
-            return len(weight)
-        if name.endswith("bias"):
-            return 1
-        return max(weight[0].numel(), longest if is_looked_up(name) else 1)
-
     def terms_of_itself(self, name: str, weight: Tensor, longest: int) -> int:
         """What is float32 in its float64. A rotation rounds four times: the input, two products, a sum."""
         if is_table(name) or (is_norm(name) and self.family == "qwen2_5_vl"):
-            return self.terms_of_float32(name, weight, longest)
+            return terms_of_float32(name, weight, longest)
         return 4 if is_looked_up(name) else 0
+
+
+def terms_of_float32(name: str, weight: Tensor, longest: int) -> int:
+    if is_table(name):
+        return weight[..., 0].numel()
+    if is_norm(name):
+        return len(weight)
+    if name.endswith("bias"):
+        return 1
+    return max(weight[0].numel(), longest if is_looked_up(name) else 1)
 
 
 def is_table(name: str) -> bool:

@@ -17,7 +17,7 @@ from plumbline.small_tower import checkpoint
 from reference.towers import kimi_k25, qwen2_5_vl, qwen3_vl
 from reference.towers.arithmetic import PlainTower, axial_angles
 from reference.towers.kimi_k25 import KimiK25Tower
-from tests.numerics.oracle import Oracle, Record, distances, hold
+from tests.numerics.oracle import Oracle, Record, distances, hold, terms_of_float32
 from tests.numerics.towers import CALLS, TOWERS, call_of, outputs, tower_of
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -38,7 +38,7 @@ def test_distances_are_within_the_bound(oracle: tuple[Path, Oracle], name: str, 
     tower = tower_of(folder)
     call = call_of(tower, *CALLS[name])
     plain, exact, single = outputs(tower(call)), theirs.run(theirs.exact, call), theirs.run(theirs.single, call)
-    own, rest = theirs.sigmas(call, theirs.terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
+    own, rest = theirs.sigmas(call, terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
     hold(record_property, "plain float32 to float64", plain, exact, own, rest)
     hold(record_property, "transformers float32 to float64", single, exact, own, rest)
     hold(record_property, "plain to transformers, float32", plain, single, own, own)
@@ -159,7 +159,7 @@ def test_the_bound_is_exceeded_by(
     tower = tower_of(folder, torch.float64)
     call = call_of(tower, *CALLS["several"])
     exact = theirs.run(theirs.exact, call)
-    own, rest = theirs.sigmas(call, theirs.terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
+    own, rest = theirs.sigmas(call, terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
     with monkeypatch.context() as patch:
         BREAKS[family][name](patch, tower)
         wrong = outputs(tower(call))
