@@ -22,7 +22,17 @@ from optimized.towers.kernels import kernels_for
 from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
 from optimized.towers.weights import Linear, Read, mapped, tensors
-from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
+from plumbline.interface import (
+    BadCheckpoint,
+    BadGrid,
+    Checkpoint,
+    DevicePort,
+    Encoded,
+    Layout,
+    Modality,
+    Packed,
+    TowerSpec,
+)
 
 GRAPHED = 4096
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
