@@ -103,6 +103,7 @@ def _implementation(name: str, statuses: dict[str, str]) -> dict[str, Any]:
         "replaced": ["identify=acme.hash:identify"] if fails else [],
         "filled": ["merge"] if fails else [],
         "capabilities": ["video", "tiles", "several-spans", "cache", "extras", "lazy"],
+        "retention": "rows" if fails else "lease",
         "requirements": outcomes,
         "sections": sections,
         "workloads": {

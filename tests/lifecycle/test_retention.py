@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 import optimized
-from optimized.embed import Admitted, Embedder, Known, Plan
+from optimized.embed import Admitted, Embedder, Key, Known, Plan
 from plumbline.engine import run
 from plumbline.explore import explore
 from plumbline.interface import Implementation, Payload, Retention, Tensor
@@ -51,8 +51,8 @@ class KeepsHost(LetsGo):
 
 
 class KeepsRows(LetsGo):
-    def _hold(self, plan: Plan, found: dict[str, Known], delivered: int) -> None:  # type: ignore[override]
-        super()._hold(plan, found, -1)  # type: ignore[arg-type]
+    def _hold(self, plan: Plan, found: dict[Key, Known], delivered: int) -> None:
+        super()._hold(plan, found, -1)
 
     def retract(self, request_id: str) -> None:
         self._request(request_id).epoch = None

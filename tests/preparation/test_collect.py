@@ -78,6 +78,21 @@ def test_what_was_collected_is_prepared_image_by_image(subject: Subject, base: s
         assert [tuple(item.grid_thw[0].tolist()) for item in got if item.grid_thw is not None] == wanted
 
 
+@pytest.mark.requirement("PREP-017", "PREP-023")
+@pytest.mark.parametrize("merge", [1, 2])
+def test_a_placeholder_of_both_modalities_serves_either_alone(
+    subject: Subject, merge: int, record_property: pytest.RecordProperty
+) -> None:
+    claimed(subject, Capability.VIDEO)
+    tower = TowerRecipe(merge=merge, shared_placeholder=True)
+    still = ItemRecipe(grid=(1, 2, 2), parts=(4,), content=Content(1))
+    for items in ((still,), (VIDEO,), (still, VIDEO), (VIDEO, still, VIDEO)):
+        found = judge_collected(tower, RequestRecipe("r", items), subject.implementation, CPU).violations
+        for violation in found:
+            record_property("broken", violation.requirement)
+        assert not found, [item.modality for item in items]
+
+
 # --------------------------------------------------------------------------------------------------- malformed outputs
 
 Fault = Callable[[Tensor, Processed, str, str, int], tuple[Tensor, Processed]]
