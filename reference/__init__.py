@@ -10,6 +10,7 @@ from reference.encode import OneByOne
 from reference.identify import identify
 from reference.merge import merge
 from reference.prepare import prepare
+from reference.towers import load
 from reference.transport import Inline
 
 implementation = Implementation(
@@ -22,6 +23,7 @@ implementation = Implementation(
             *(Capability.PORT, Capability.DIGEST_V1, Capability.MERGE_OUT, Capability.TRANSPORT, Capability.TOWERS),
         }
     ),
+    tower=load,
     collect=lambda spec: lambda request_id, token_ids, processed: collect(request_id, token_ids, processed, spec),
     identify=lambda runtime: identify,
     prepare=lambda runtime, identify: lambda requests: prepare(requests, runtime, identify),
