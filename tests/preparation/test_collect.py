@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -18,10 +22,12 @@ from plumbline.interface import (
     BadPayload,
     BadTokens,
     Capability,
+    Layout,
     Modality,
     PlumblineError,
     Prepared,
     RowCountMismatch,
+    TowerSpec,
 )
 from plumbline.parts import claimed, image, rig_of
 from plumbline.resolve import Subject
@@ -185,3 +191,85 @@ def test_a_malformed_output_is_refused_with_its_error(
         if not right:
             record_property("broken", requirement)
         assert right, f"{base}, {name}: {got!r}"
+
+
+# -------------------------------------------------------------------------------------------------- a real processor's
+
+WORDS = ["text", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<|media_pad|>"]
+PIXELS = [(64, 96), (96, 64), (32, 32)]
+"""Height and width of each image. A patch is 16 pixels wide, and a row is 2 x 2 of them."""
+
+
+def tokens_of(text: str) -> Tensor:
+    """Each known word its own id, and anything between two of them one text id."""
+    pieces = re.split("(" + "|".join(map(re.escape, WORDS[1:])) + ")", text)
+    return torch.tensor([WORDS.index(piece) if piece in WORDS else 0 for piece in pieces if piece])
+
+
+def processor_spec(merge: int, video: str, patch_shape: tuple[int, ...], pools_frames: bool) -> TowerSpec:
+    layouts = {
+        modality: Layout(WORDS.index(word), patch_shape, True, merge, pools_frames=pools_frames)
+        for modality, word in ((Modality.IMAGE, "<|image_pad|>"), (Modality.VIDEO, video))
+    }
+    return TowerSpec("processed", 8, 0, len(WORDS), torch.float32, frozenset({torch.float32}), layouts)
+
+
+@pytest.mark.requirement("PREP-017", "PREP-018")
+def test_images_through_hugging_face_s_processor(subject: Subject) -> None:
+    """The real image processor's patches, in a prompt that the real processor's own method expanded."""
+    transformers: Any = pytest.importorskip("transformers")
+    images = [torch.full((3, *size), 100 * k, dtype=torch.uint8).numpy() for k, size in enumerate(PIXELS)]
+    process = transformers.Qwen2VLImageProcessorPil(
+        patch_size=16, temporal_patch_size=2, merge_size=2, size={"shortest_edge": 1024, "longest_edge": 2**20}
+    )
+    output = process(images, return_tensors="pt")
+    expand = partial(
+        transformers.Qwen3VLProcessor.replace_image_token,
+        SimpleNamespace(image_processor=process, image_token="<|image_pad|>"),
+    )
+    pads = [expand(output, k) for k in range(len(images))]
+    ids = tokens_of(f"text{pads[0]}<|vision_end|>{pads[1]}{pads[2]}text")
+    assert subject.implementation.collect
+    spec = processor_spec(2, "<|video_pad|>", (3 * 2 * 16 * 16,), pools_frames=False)
+    (item,) = subject.implementation.collect(spec)("r", ids, output).items
+    rows = [h // 32 * (w // 32) for h, w in PIXELS]
+    assert [hi - lo for lo, hi in item.spans] == rows
+    assert all((ids[lo:hi] == WORDS.index("<|image_pad|>")).all() for lo, hi in item.spans)
+    assert item.payload is output["pixel_values"]
+
+
+@pytest.mark.requirement("PREP-018")
+@pytest.mark.parametrize("family", ["Qwen2_5_VL", "Qwen3VL", "Kimi_K25"])
+def test_videos_in_prompts_that_hugging_face_s_processors_expand(subject: Subject, family: str) -> None:
+    """One span for each video, for each of its frames after a timestamp, or for each chunk of frames with shared rows."""
+    claimed(subject, Capability.VIDEO)
+    transformers: Any = pytest.importorskip("transformers")
+    named = getattr(transformers, f"{family}Processor", None)
+    if not hasattr(named, "replace_video_token"):
+        pytest.skip(f"this version expands no prompts of {family} by itself")
+    pooled = family == "Kimi_K25"
+    word = "<|media_pad|>" if pooled else "<|video_pad|>"
+    grids = torch.tensor([[4, 4, 4], [1, 4, 4], [4, 2, 6]] if pooled else [[2, 4, 4], [3, 2, 6]])
+    chunks = [2, 1] if pooled else [1, 1]
+    clips = [SimpleNamespace(fps=2.0, frames_indices=list(range(8)), timestamps=[0.5 * k for k in range(8)])] * 2
+    output = {
+        "pixel_values_videos": torch.zeros(int(grids.prod(1).sum()), 12),
+        "video_grid_thw": grids,
+        "num_chunks_per_video": chunks,
+        "video_metadata": clips,
+    }
+    own = SimpleNamespace(
+        video_processor=SimpleNamespace(merge_size=2, temporal_patch_size=4 if pooled else 2),
+        image_processor=SimpleNamespace(merge_size=2),
+        video_token=word,
+        image_token=word,
+        vision_start_token="<|vision_start|>",
+        vision_end_token="<|vision_end|>",
+        _calculate_timestamps=lambda *_: [0.5, 1.5, 2.5, 3.5],
+    )
+    ids = tokens_of("text" + "text".join(named.replace_video_token(own, output, k) for k in range(2)))
+    spec = processor_spec(2, word, (12,), pools_frames=pooled)
+    assert subject.implementation.collect
+    (item,) = subject.implementation.collect(spec)("r", ids, output).items  # type: ignore[arg-type]
+    by_span = {"Qwen2_5_VL": [8, 9], "Qwen3VL": [4, 4, 3, 3, 3], "Kimi_K25": [4, 4, 3]}
+    assert [hi - lo for lo, hi in item.spans] == by_span[family]
