@@ -1,6 +1,6 @@
-"""Workloads on a simulated device, or deliveries between several, in this process. Prints what was found as JSON.
+"""Workloads, deliveries or towers on simulated devices, in this process. Prints what was found as JSON.
 
-    python -m plumbline.sim [deliveries] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
+    python -m plumbline.sim [deliveries | towers] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
 
 Exit status 1 if a requirement was broken.
 """
@@ -20,7 +20,7 @@ from plumbline.resolve import resolve
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m plumbline.sim", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["workloads", "deliveries"], default="workloads")
+    parser.add_argument("what", nargs="?", choices=["workloads", "deliveries", "towers"], default="workloads")
     parser.add_argument("--impl", metavar="SPEC", default="optimized")
     parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[])
     parser.add_argument(
@@ -33,10 +33,10 @@ def main() -> int:
     parser.add_argument("--seed", metavar="N", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    from plumbline.sim import deliveries, workloads  # register a device
+    from plumbline.sim import deliveries, towers, workloads  # register a device
 
-    module = workloads if options.what == "workloads" else deliveries
-    report = module.explore(resolve(options.impl, options.replace), options.cases, options.seed)
+    explore = {"workloads": workloads.explore, "deliveries": deliveries.explore, "towers": towers.explore}[options.what]
+    report = explore(resolve(options.impl, options.replace), options.cases, options.seed)
     findings = [asdict(finding) for finding in report.findings.values()]
     counts = {name: dict(value) for name, value in vars(report).items() if isinstance(value, Counter)}
     json.dump({**vars(report), **counts, "findings": findings}, sys.stdout, indent=1)
