@@ -12,6 +12,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -35,8 +36,8 @@ def main() -> int:
     torch.set_num_threads(1)
     from plumbline.sim import deliveries, towers, workloads  # register a device
 
-    explore = {"workloads": workloads.explore, "deliveries": deliveries.explore, "towers": towers.explore}[options.what]
-    report = explore(resolve(options.impl, options.replace), options.cases, options.seed)
+    module: Any = {"workloads": workloads, "deliveries": deliveries, "towers": towers}[options.what]
+    report = module.explore(resolve(options.impl, options.replace), options.cases, options.seed)
     findings = [asdict(finding) for finding in report.findings.values()]
     counts = {name: dict(value) for name, value in vars(report).items() if isinstance(value, Counter)}
     json.dump({**vars(report), **counts, "findings": findings}, sys.stdout, indent=1)
