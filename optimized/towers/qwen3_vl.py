@@ -18,7 +18,7 @@ from optimized.towers import grids
 from optimized.towers.checkpoint import fields_of, require
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
-from optimized.towers.trunk import Stream, Turns, through
+from optimized.towers.trunk import Stream, Turns, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear
 from plumbline.interface import Checkpoint, DevicePort
 
@@ -146,10 +146,12 @@ class Qwen3VLTower(FastTower[Weights]):
             if layer in self.levels:
                 level = self.levels.index(layer)
                 merger = weights.deepstack[level]
-                four = Stream(stream.settled().view(-1, self.block * x.shape[1]), self.kernels)
-                side[level] = self.merged(four.normed(merger.norm, shape.rows)[: shape.rows], merger)
-        normed = stream.normed(weights.merger.norm, shape.rows * self.block)
-        rows = normed.view(-1, self.block * x.shape[1])[: shape.rows]
+                four = stream.settled().view(-1, self.block * x.shape[1])
+                side[level] = self.merged(
+                    normed(four, None, merger.norm, shape.rows, self.kernels)[: shape.rows], merger
+                )
+        joint = stream.normed(weights.merger.norm, shape.rows * self.block)
+        rows = joint.view(-1, self.block * x.shape[1])[: shape.rows]
         return self.merged(rows, weights.merger), *(side[level] for level in range(len(self.levels)))
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:

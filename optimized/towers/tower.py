@@ -2,7 +2,7 @@
 
 Bits. The rows of an item do not depend on what else is in the call (NUM-001): attention goes over tiles of one size, each
 within its segment; everything else goes row by row; and linears, whose libraries add up in other orders where rows are few,
-get at least ``row_floor`` of them. Rows of padding are undefined, and nothing that is kept reads them.
+get at least ``row_floor`` of them. Rows of padding hold anything but NaN, and nothing that is kept depends on them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from optimized.graphs import GraphCache
 from optimized.staging import StagingRing
 from optimized.towers.checkpoint import Stored
 from optimized.towers.kernels import kernels_for
-from optimized.towers.plan import Fields, Records, Shape, plan
+from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
 from optimized.towers.weights import Linear, Read, mapped, tensors
 from plumbline.interface import Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
+
+GRAPHED = 4096
+"""Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
 Weights = TypeVar("Weights", bound=tuple[Any, ...])
 
@@ -59,6 +63,7 @@ class FastTower(ABC, Generic[Weights]):
         self.epoch, self.row_floor = 0, 1
         self.port, self.device = port, port.device
         self.staging = StagingRing(port) if port.device.type != "cpu" else None
+        self.graphs = GraphCache(port) if port.device.type != "cpu" else None
         self.records = records
         self.kernels = kernels_for(port.device)
         self.turns = mapped(turns, port.move)
@@ -82,8 +87,8 @@ class FastTower(ABC, Generic[Weights]):
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         """Rows [shape.rows, hidden_size] and those of each side level. patches: [shape.patches, width], of the tower's dtype.
 
-        Work on the device and nothing else, the same for all calls of ``shape``. Patches and rows beyond the plan's own are
-        undefined.
+        Work on the device and nothing else, the same for all calls of ``shape``. Patches and rows beyond the plan's own hold
+        any numbers.
         """
 
     # --------------------------------------------------------------------------------------------------------- a call
@@ -95,25 +100,31 @@ class FastTower(ABC, Generic[Weights]):
             raise ValueError(f"a side of {longest} patches, where at most {SIDE} are supported")
         made = plan(packed, self.records)
         shape = made.shape.above(self.row_floor)
-        vector = self.up(made.padded(shape, self.records))
-        rows, *side = self.run(self.padded(packed.patches, shape.patches), vector, shape)
+        captured = self.graphs is not None and shape.patches <= GRAPHED
+        rows, *side = self.run(packed.patches, made, shape.bucket() if captured else shape, captured)
         count = made.shape.rows
         return Encoded(rows[:count], tuple(level[:count] for level in side))
 
-    def run(self, patches: Tensor, vector: Tensor, shape: Shape) -> tuple[Tensor, ...]:
-        """patches: [shape.patches, width]. vector: a plan of ``shape``, on the device."""
-        return self.forward(patches, Fields.of(vector, shape, self.records), shape)
+    def run(self, patches: Tensor, made: Plan, shape: Shape, captured: bool) -> tuple[Tensor, ...]:
+        """What ``forward`` gives. shape: any that holds the plan. captured: replayed as a graph."""
+        inputs = self.padded(patches, shape.patches), self.up(made.padded(shape, self.records))
+
+        def body(patches: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
+            return self.forward(patches, Fields.of(vector, shape, self.records), shape)
+
+        return self.graphs(shape, body, inputs) if captured and self.graphs else body(*inputs)
 
     def up(self, vector: Tensor) -> Tensor:
         return self.staging.upload([vector]) if self.staging else vector
 
     def padded(self, patches: Tensor, count: int) -> Tensor:
-        """[count, width] in the tower's dtype; a copy only where it is not so already."""
+        """[count, width] in the tower's dtype, zero after the last patch; a copy only where it is not so already."""
         flat = patches.flatten(1)
         if len(flat) == count:
             return flat.to(self.spec.dtype)
         out = torch.empty(count, flat.shape[1], dtype=self.spec.dtype, device=flat.device)
         out[: len(flat)] = flat
+        out[len(flat) :].zero_()
         return out
 
     # -------------------------------------------------------------------------------------------------------- weights

@@ -31,19 +31,23 @@ class Turns(NamedTuple):
 
 
 class Stream:
-    """What the layers add to: x [P, width]. The last addition is made together with the norm that follows it."""
+    """What the layers add to: x [P, width]. The last addition is made together with the norm that follows it.
+
+    Rows of padding hold any numbers, but never NaN: where a row's length is odd, a library may read on into the next row and
+    multiply what it finds there by zero. mixed: for what attention gives, and zero where it gives nothing.
+    """
 
     def __init__(self, x: Tensor, kernels: Kernels) -> None:
         self.x, self.kernels = x, kernels
         self.pending: Tensor | None = None
+        self.mixed = torch.zeros_like(x)
 
     def add(self, update: Tensor) -> None:
         self.pending = update
 
     def normed(self, norm: Norm, rows: int = 0) -> Tensor:
-        """[max(P, rows), width], undefined from row P on."""
-        out = self.x.new_empty(max(len(self.x), rows), self.x.shape[1])
-        self.kernels.add_norm(self.x, self.pending, norm, out)
+        """[max(P, rows), width], zero from row P on."""
+        out = normed(self.x, self.pending, norm, rows, self.kernels)
         self.pending = None
         return out
 
@@ -53,6 +57,15 @@ class Stream:
             self.x += self.pending
             self.pending = None
         return self.x
+
+
+def normed(x: Tensor, update: Tensor | None, norm: Norm, rows: int, kernels: Kernels) -> Tensor:
+    """[max(len(x), rows), width], zero after the rows of x [n, width], which grows by ``update`` in place."""
+    out = x.new_empty(max(len(x), rows), x.shape[1])
+    kernels.add_norm(x, update, norm, out)
+    if len(out) > len(x):
+        out[len(x) :].zero_()
+    return out
 
 
 def through(
@@ -68,7 +81,6 @@ def through(
     kernels = stream.kernels
     qkv = F.linear(stream.normed(block.before), *block.qkv).view(len(stream.x), 3, heads, -1)
     kernels.rotate(qkv, records, *turns)
-    mixed = torch.empty_like(stream.x)
-    kernels.attention(qkv, tiles, mixed)
-    stream.add(F.linear(mixed, *block.proj))
+    kernels.attention(qkv, tiles, stream.mixed)
+    stream.add(F.linear(stream.mixed, *block.proj))
     stream.add(mlp(stream.normed(block.after), block))
