@@ -34,6 +34,7 @@ implementation = Implementation(
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
             Capability.TOWERS,
+            Capability.GRAPHS,
         }
     ),
     tower=load,

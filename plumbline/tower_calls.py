@@ -18,8 +18,8 @@ from plumbline.certify import join
 from plumbline.interface import Modality, Packed, PackedItem, TowerSpec
 from plumbline.small_tower import values
 
-SIZES = 40
-"""Calls of so many sizes in one story: more than any tower keeps graphs for."""
+SIZES = 10
+"""Calls of so many sizes in one story."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Story:
     requirement: str
     name: str
     steps: tuple[Step, ...]
+
+    @property
+    def two_streams(self) -> bool:
+        return any(isinstance(step, Call) and step.second_stream for step in self.steps)
 
 
 def stories(seed: int, videos: bool) -> Iterator[Story]:

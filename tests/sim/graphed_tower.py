@@ -34,7 +34,7 @@ class GraphedTower:
     """row_floor: without effect, since sums are exact."""
 
     row_floor = 1
-    linear_shapes = ((HIDDEN, 1536),)
+    linear_shapes = ()
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort) -> None:
         self.port, self.device, self.epoch = port, port.device, 0
