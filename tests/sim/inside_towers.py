@@ -69,9 +69,7 @@ class WeakCache(GraphCache):
 
 
 class WeaklyHeldTable(GraphedTower):
-    def __init__(self, checkpoint: Checkpoint, port: DevicePort) -> None:
-        super().__init__(checkpoint, port)
-        self.graphs = WeakCache(port)
+    cache = WeakCache
 
     def body(self, packed: Packed) -> Body:
         return partial(self.scaled, torch.ones(HIDDEN, dtype=torch.float64, device=self.device))
@@ -118,9 +116,7 @@ class LentCache(GraphCache):
 
 
 class LentOutputs(GraphedTower):
-    def __init__(self, checkpoint: Checkpoint, port: DevicePort) -> None:
-        super().__init__(checkpoint, port)
-        self.graphs = LentCache(port)
+    cache = LentCache
 
 
 class UnorderedCache(GraphCache):
@@ -135,9 +131,7 @@ class UnorderedCache(GraphCache):
 
 
 class Unordered(GraphedTower):
-    def __init__(self, checkpoint: Checkpoint, port: DevicePort) -> None:
-        super().__init__(checkpoint, port)
-        self.graphs = UnorderedCache(port)
+    cache = UnorderedCache
 
 
 BROKEN: dict[type[GraphedTower], str] = {
