@@ -35,6 +35,7 @@ implementation = Implementation(
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
             Capability.TOWERS,
+            Capability.GRAPHS,
         }
     ),
     tower=load,
