@@ -32,6 +32,7 @@ implementation = Implementation(
             Capability.DIGEST_V1,
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
+            Capability.RANKS,
         }
     ),
     identify=Identifier,
