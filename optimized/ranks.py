@@ -14,7 +14,17 @@ import torch
 from torch import Tensor
 
 import plumbline.interface as interface
-from plumbline.interface import Encoded, Encoder, EncodingFailed, Item, PlumblineError, Ranks, Runtime, Source
+from plumbline.interface import (
+    Encoded,
+    Encoder,
+    EncodingFailed,
+    Item,
+    PlumblineError,
+    Ranks,
+    RanksLost,
+    Runtime,
+    Source,
+)
 
 Outcome = int | PlumblineError
 """A number that is not negative, or why there is none."""
@@ -50,12 +60,16 @@ class SharedEncoder:
         outcomes: list[Outcome] = [0] * len(items)
         for index, result in zip(mine, results, strict=True):
             outcomes[index] = result if isinstance(result, PlumblineError) else len(result.rows)
-        by_rank = agree(self.ranks, outcomes)
-        agreed = [by_rank[owner][index] for index, owner in enumerate(owners)]
+        try:
+            by_rank = agree(self.ranks, outcomes)
+            agreed = [by_rank[owner][index] for index, owner in enumerate(owners)]
+            blocks = self.gathered(block, agreed, owners)
+        except RanksLost as lost:
+            return [lost.with_traceback(None)] * len(items)
         for index, result in zip(mine, results, strict=True):
             if isinstance(result, PlumblineError):
                 agreed[index].__cause__ = result  # type: ignore[union-attr]
-        return self.split(agreed, owners, self.gathered(block, agreed, owners))
+        return self.split(agreed, owners, blocks)
 
     # ------------------------------------------------------------------------------------------------- who does what
 
@@ -154,7 +168,10 @@ def agree_on_errors(ranks: Ranks | None, errors: Sequence[PlumblineError | None]
     """For each thing the first rank's error that has one; None where no rank has. Without things nobody is asked."""
     if not errors or ranks is None or ranks.size == 1:
         return list(errors)
-    by_rank = agree(ranks, [error or 0 for error in errors])
+    try:
+        by_rank = agree(ranks, [error or 0 for error in errors])
+    except RanksLost as lost:
+        return [lost.with_traceback(None)] * len(errors)
     return [next((one for one in said if isinstance(one, PlumblineError)), None) for said in zip(*by_rank, strict=True)]
 
 
