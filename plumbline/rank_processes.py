@@ -41,7 +41,8 @@ R = TypeVar("R")
 
 BUDGETS = Budgets(cache_bytes=0, patches_per_call=1 << 16, item_patches=1 << 16)
 TEXT, IMAGE, VIDEO, VOCABULARY = 1, 61, 62, 64
-SILENCE = 5.0
+ROW_COUNTS = (*range(1, 40), 64, 200)
+SILENCE = 8.0
 """Seconds after which a rank that does not answer is lost."""
 
 
@@ -69,20 +70,21 @@ class Served:
 def tower_on(folder: Path, device: torch.device) -> Tower:
     """The tower in ``folder``, with the row floor that it needs here."""
     tower = load(folder, image_token_id=IMAGE, video_token_id=VIDEO, vocab_size=VOCABULARY, device=device)
-    assert certify(tower).invariant
+    assert certify(tower, ROW_COUNTS).invariant
     return tower
 
 
 class TowerRank:
-    """One rank: an implementation's parts around the tower, in its own process. Each picture is a request of its own."""
+    """One rank, or one alone: an implementation's parts around the tower. Each picture is a request of its own."""
 
     def __init__(
         self, rank: int, devices: Sequence[str], folder: Path, meeting_place: Path, spec: str, replaced: Sequence[str]
     ) -> None:
         torch.set_num_threads(1)
         self.device = torch.device(devices[rank])
-        self.ranks = join(meeting_place, rank, len(devices), self.device, SILENCE)
         tower = tower_on(folder, self.device)
+        size = len(devices)
+        self.ranks = join(meeting_place, rank, size, self.device, SILENCE) if size > 1 else None
         runtime = Runtime(tower.spec, port_of(self.device), BUDGETS, ranks=self.ranks)
         parts = resolve(spec, replaced).implementation
         assert parts.identify and parts.prepare and parts.encoder and parts.embed

@@ -22,6 +22,9 @@ from plumbline.interface import RanksLost
 
 T = TypeVar("T")
 
+BEGIN = timedelta(seconds=120)
+"""Within which all ranks come to their meeting place."""
+
 # The first is its name from torch 2.13 on, which deprecates the other.
 all_gather_single = dist.all_gather_single if hasattr(dist, "all_gather_single") else dist.all_gather_into_tensor
 
@@ -32,11 +35,9 @@ def join(meeting_place: Path, rank: int, size: int, device: torch.device, second
     seconds: after which a rank that did not answer is lost. The first gathering on GPUs sets up NCCL, and waits for it.
     """
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    dist.init_process_group(
-        backend, init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=timedelta(seconds=seconds)
-    )
-    world: Any = dist.group.WORLD
-    return GroupRanks(world, world)
+    dist.init_process_group(backend, init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=BEGIN)
+    group: Any = dist.new_group(backend=backend, timeout=timedelta(seconds=seconds))
+    return GroupRanks(group, group)
 
 
 class GroupRanks:

@@ -36,39 +36,40 @@ STEPS = [drawn(1, 7), drawn(2, 1), drawn(3, 12), drawn(4, 2)]
 
 
 def same_rows(served: Served, other: Served) -> bool:
-    pairs = zip(served.rows, other.rows, strict=True)
-    return all(
-        len(a) == len(b) and all(torch.equal(bits_of(x), bits_of(y)) for x, y in zip(a, b, strict=True))
-        for a, b in pairs
-        if not isinstance(a, str) and not isinstance(b, str)
-    ) and all(not isinstance(one, str) for one in (*served.rows, *other.rows))
+    """Whether both have rows of every picture, with the same bits."""
+    levels = [[one for one in whole.rows if not isinstance(one, str)] for whole in (served, other)]
+    if not len(levels[0]) == len(levels[1]) == len(served.rows):
+        return False
+    pairs = [pair for a, b in zip(*levels, strict=True) for pair in zip(a, b, strict=True)]
+    return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path / "tower")
 
 
 @pytest.mark.requirement("RANK-004")
 @pytest.mark.requirement("RANK-005")
-@pytest.mark.slow
-def test_one_two_and_four_ranks_give_the_same_bits(subject: Subject, tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "tower")
-    alone: list[Served] = []
-    for size in (1, 2, 4):
-        with Party(["cpu"] * size, folder, tmp_path / f"meeting-{size}", subject.spec, subject.replaced) as party:
-            for k, pictures in enumerate(STEPS):
-                served = party.all(TowerRank.serve, pictures)
-                alone += served if size == 1 else []
-                assert all(same_rows(one, alone[k]) for one in served)
-                assert sorted(number for one in served for number in one.opened) == list(range(len(pictures)))
-
-
 @pytest.mark.requirement("RANK-007")
-@pytest.mark.parametrize("how", ["killed", pytest.param("stopped", marks=pytest.mark.slow)])
-def test_a_rank_that_is_gone_fails_the_step_of_the_others(subject: Subject, how: str, tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "tower")
-    with Party(["cpu"] * 2, folder, tmp_path / "meeting", subject.spec, subject.replaced) as party:
-        assert same_rows(*party.all(TowerRank.serve, STEPS[0]))
-        survivor, gone = party.ranks
-        gone.kill() if how == "killed" else gone.stop()
-        for pictures in STEPS[1:3]:
+@pytest.mark.slow
+@pytest.mark.usefixtures("single_thread")
+@pytest.mark.parametrize(("size", "end"), [(2, "killed"), (4, "stopped")])
+def test_ranks_give_the_bits_of_one_until_one_of_them_is_gone(
+    subject: Subject, size: int, end: str, folder: Path, tmp_path: Path
+) -> None:
+    alone = TowerRank(0, ["cpu"], folder, tmp_path, subject.spec, subject.replaced)
+    with Party(["cpu"] * size, folder, tmp_path / "meeting", subject.spec, subject.replaced) as party:
+        for pictures in STEPS:
+            served = party.all(TowerRank.serve, pictures)
+            wanted = alone.serve(pictures)
+            assert all(same_rows(of_rank, wanted) for of_rank in served)
+            assert sorted(k for of_rank in served for k in of_rank.opened) == list(range(len(pictures)))
+        *survivors, gone = party.ranks
+        _ = gone.kill() if end == "killed" else gone.stop()
+        for pictures in STEPS[:2]:
             began = time.monotonic()
-            served = survivor.call(TowerRank.serve, pictures)
-            assert served.rows == ["RanksLost"] * len(pictures)
+            for rank in survivors:
+                rank.send(TowerRank.serve, pictures)
+            assert [rank.answer().rows for rank in survivors] == [["RanksLost"] * len(pictures)] * len(survivors)
             assert time.monotonic() - began < SILENCE + 5
