@@ -100,6 +100,8 @@ class SharedEncoder:
         """Results of this rank's items, and their rows in one block. Never raises, since the others wait."""
         try:
             results = self.local.encode(items) if items else []
+            if len(results) != len(items):
+                raise EncodingFailed(f"{len(results)} results for {len(items)} items")
             return results, self.block(results)
         except Exception as error:
             failed = EncodingFailed(f"encoding raised {type(error).__name__}: {error}")
