@@ -160,7 +160,7 @@ class SglangEncoder:
         patches = torch.cat([t for parts in tensors for t in parts])
         if not self.tower.spec.moves_input:
             patches = self.runtime.port.move(patches)
-        lengths = [n for item in packed for n in _segments(item)]
+        lengths = [n for item in packed for n in _segments(item, self.tower.spec)]
         seqlens = torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0)
         encoded = self.tower(Packed(patches, seqlens, tuple(packed)))
         counts = [_rows(item, self.tower.spec) for item in packed]
@@ -177,13 +177,19 @@ def _packed(item: Item, tensors: Sequence[Tensor]) -> PackedItem:
     return PackedItem(item.modality, grid, tuple(len(t) for t in tensors), extras)
 
 
-def _segments(item: PackedItem) -> Sequence[int]:
-    return [item.grid_thw[1] * item.grid_thw[2]] * item.grid_thw[0] if item.grid_thw else item.parts
+def _segments(item: PackedItem, spec: TowerSpec) -> Sequence[int]:
+    if item.grid_thw is None:
+        return item.parts
+    frames, height, width = item.grid_thw
+    return [sum(item.parts)] if spec.layouts[item.modality].pools_frames else [height * width] * frames
 
 
 def _rows(item: PackedItem, spec: TowerSpec) -> int:
     layout = spec.layouts[item.modality]
-    return sum(item.parts) // layout.merge**2 if layout.has_grid else sum(item.parts) * layout.rows_per_tile
+    if item.grid_thw is None:
+        return sum(item.parts) * layout.rows_per_tile
+    frames, height, width = item.grid_thw
+    return (1 if layout.pools_frames else frames) * height * width // layout.merge**2
 
 
 class Table:

@@ -2,9 +2,11 @@
 
     tower = load(folder, image_token_id=151655, video_token_id=151656, vocab_size=151936, attention="sdpa")
 
-Qwen2-VL, Qwen2.5-VL (window attention) and Qwen3-VL (side rows). One tower call is one forward over all packed items:
-patches, grids and attention segments are those of the packing, the order of windows is transformers' own affair. An
-encoder of one item per call needs nothing from here: the reference's encoder calls any tower so.
+Qwen2-VL, Qwen2.5-VL (window attention), Qwen3-VL (side rows) and Kimi-K2.5 (pooled frames; tower and projector, from the
+checkpoint of the whole model). One tower call is one forward over all packed items: patches, grids and attention segments
+are those of the packing, the order of windows is transformers' own affair. Kimi-K2.5's is one forward for each run of
+neighbours with the same number of frames, since transformers 5.23 pools no others together. An encoder of one item per
+call needs nothing from here: the reference's encoder calls any tower so.
 
 **Does batching change rows?** These towers have no row floor that could be set, so they get no certificate, and a claim
 of NUM-001 for all sizes cannot be had. What can be asked is which of some items have other bits in company than alone:
@@ -18,37 +20,62 @@ The answer holds for these sizes, in this dtype, with this attention, on this de
 implementations that batch differently differ in bits, so rows are comparable only within a bound. Two causes were seen
 on a CPU: a linear of very few rows rounds otherwise, and so does an activation for the last elements of a tensor where
 they do not fill a whole step of its vectorised loop. So no number of rows has to be enough.
-
-Not here: Kimi-K2.5. Its rows come out of a projector outside the tower, its frames attend to each other, and a clip has
-the rows of one frame; a ``Layout`` cannot say the last two.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.kimi_k25.modeling_kimi_k25 import (
+    Kimi_K25MultimodalProjection,
+    Kimi_K25PreTrainedModel,
+    Kimi_K25VisionModel,
+)
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
-from plumbline.interface import Encoded, Layout, Modality, Packed, PlumblineError, TowerSpec
+from plumbline.interface import BadCheckpoint, Encoded, Layout, Modality, Packed, TowerSpec
+
+
+class KimiK25Vision(Kimi_K25PreTrainedModel):  # type: ignore[misc]
+    """The parts of ``Kimi_K25Model`` that make rows, under their names there, without the language model."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.vision_tower = Kimi_K25VisionModel._from_config(config.vision_config)
+        self.mm_projector = Kimi_K25MultimodalProjection(config)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, grid_thw: Tensor, cu_seqlens: Tensor) -> BaseModelOutputWithPooling:
+        """pooler_output: the rows of all clips, [R, text hidden size]."""
+        rows, at = [], 0
+        for _, run in groupby(grid_thw, key=lambda grid: int(grid[0])):
+            grids = torch.stack(list(run))
+            end = at + int(grids.prod(1).sum())
+            inside = cu_seqlens[(cu_seqlens >= at) & (cu_seqlens <= end)] - at
+            found = self.vision_tower(pixel_values[at:end], grid_thw=grids, cu_seqlens=inside).pooler_output
+            rows.append(self.mm_projector(found).squeeze(1))
+            at = end
+        return BaseModelOutputWithPooling(pooler_output=torch.cat(rows))
+
 
 MODELS: dict[str, Any] = {
     "qwen2_vl_vision": Qwen2VisionTransformerPretrainedModel,
     "qwen2_5_vl_vision": Qwen2_5_VisionTransformerPretrainedModel,
     "qwen3_vl_vision": Qwen3VLVisionModel,
+    "kimi_k25": KimiK25Vision,
 }
-"""By ``model_type`` of a vision configuration."""
+"""By ``model_type`` of a vision configuration, or of a whole model's."""
 
 INSIDE_A_WHOLE_MODEL = r"^(model\.)?visual\."
 """What comes before a weight's name there."""
-
-
-class BadCheckpoint(PlumblineError):
-    """The folder does not hold the configuration and all weights of one of ``MODELS``."""
 
 
 def load(
@@ -65,11 +92,11 @@ def load(
     """The tower in ``folder``: ``config.json`` and ``*.safetensors``, of the vision tower alone or of the whole model.
 
     dtype: of weights, arithmetic and rows. attention: "sdpa", "eager", or another that transformers has here. The token ids
-    and the vocabulary are the language model's. Raises BadCheckpoint.
+    and the vocabulary are the language model's. Raises BadCheckpoint: not all weights of one of ``MODELS`` are there.
     """
     try:
         whole = AutoConfig.from_pretrained(folder, local_files_only=True)
-        config = getattr(whole, "vision_config", whole)
+        config = whole if whole.model_type in MODELS else getattr(whole, "vision_config", whole)
         if config.model_type not in MODELS:
             raise BadCheckpoint(f"model_type {config.model_type}, not one of {', '.join(MODELS)}", where="config.json")
         model, found = MODELS[config.model_type].from_pretrained(
@@ -85,25 +112,40 @@ def load(
         raise BadCheckpoint(f"cannot be loaded: {error}", where=str(folder)) from error
     # transformers draws a missing weight at random, and passes over one that it does not expect.
     parts = {name for name, _ in model.named_children()}
-    unexpected = {name for name in found["unexpected_keys"] if whole is config or name.split(".")[0] in parts}
+    alone = whole is config and whole.model_type != "kimi_k25"
+    unexpected = {name for name in found["unexpected_keys"] if alone or name.split(".")[0] in parts}
     for what, names in {"missing": found["missing_keys"], "unexpected": unexpected}.items():
         if names:
             some = ", ".join(sorted(names)[:5])
             raise BadCheckpoint(f"{len(names)} weights {what}: {some}", where=str(folder))
 
-    patch_shape = (model.patch_embed.proj.weight[0].numel(),)
     places = {Modality.IMAGE: image_token_id, Modality.VIDEO: video_token_id}
     spec = TowerSpec(
         name=f"transformers {config.model_type} {attention}",
-        # Qwen2-VL calls the language model's size hidden_size, and its own embed_dim.
-        hidden_size=getattr(config, "out_hidden_size", config.hidden_size),
+        hidden_size=row_size(model),
         side_levels=len(getattr(config, "deepstack_visual_indexes", ())),
         vocab_size=vocab_size,
         dtype=dtype,
         payload_dtypes=frozenset({torch.float32, torch.bfloat16, torch.float16, dtype}),
-        layouts={mode: Layout(at, patch_shape, True, config.spatial_merge_size) for mode, at in places.items()},
+        layouts={modality: layout(model, placeholder) for modality, placeholder in places.items()},
     )
     return TransformersTower(model.to(device).requires_grad_(False), spec, epoch)
+
+
+def row_size(model: Any) -> int:
+    """The language model's hidden size."""
+    if model.config.model_type == "kimi_k25":
+        return int(model.mm_projector.out_proj.out_features)
+    # Qwen2-VL calls the language model's size hidden_size, and its own embed_dim.
+    return int(getattr(model.config, "out_hidden_size", model.config.hidden_size))
+
+
+def layout(model: Any, placeholder: int) -> Layout:
+    """Kimi-K2.5's patches are not flattened, and its clips have the rows of one frame."""
+    if model.config.model_type == "kimi_k25":
+        patch = tuple(model.vision_tower.patch_embed.proj.weight[0].shape)
+        return Layout(placeholder, patch, True, model.config.vision_config.merge_kernel_size[0], pools_frames=True)
+    return Layout(placeholder, (model.patch_embed.proj.weight[0].numel(),), True, model.config.spatial_merge_size)
 
 
 class TransformersTower:
@@ -118,9 +160,9 @@ class TransformersTower:
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
-        """At least one item, all with grids. rows and each of side: [P / merge**2, hidden_size]."""
+        """At least one item, all with grids. rows and each of side: [R, hidden_size], R as the layout says."""
         found = self.model(
-            packed.patches,
+            packed.patches.to(self.spec.dtype),
             grid_thw=torch.tensor([item.grid_thw for item in packed.items], device=self.device),
             cu_seqlens=packed.cu_seqlens.to(self.device, torch.int32),
         )

@@ -6,6 +6,7 @@ from optimized.encode import PackingEncoder
 from optimized.identify import Identifier
 from optimized.merge import Merger
 from optimized.prepare import Preparer
+from optimized.towers import load
 from optimized.transport import SharedMemoryTransport
 from plumbline.interface import Capability, Implementation
 
@@ -33,8 +34,10 @@ implementation = Implementation(
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
             Capability.RANKS,
+            Capability.TOWERS,
         }
     ),
+    tower=load,
     identify=Identifier,
     prepare=Preparer,
     transport=SharedMemoryTransport,

@@ -95,7 +95,7 @@ class PackingEncoder:
         layout = self.spec.layouts[item.modality]
         if item.grid_thw is not None:
             t, h, w = item.grid_thw
-            return t * (h // layout.merge) * (w // layout.merge)
+            return (1 if layout.pools_frames else t) * (h // layout.merge) * (w // layout.merge)
         return sum(item.parts) * layout.rows_per_tile
 
     # ------------------------------------------------------------------------------------------------- without a tower
@@ -211,6 +211,8 @@ class PackingEncoder:
         for item in described:
             if item.grid_thw is None:
                 lengths += item.parts
+            elif self.spec.layouts[item.modality].pools_frames:
+                lengths.append(sum(item.parts))
             else:
                 frames, height, width = item.grid_thw
                 lengths += [height * width] * frames

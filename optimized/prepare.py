@@ -260,7 +260,7 @@ class Preparer:
             size = sum(part.shape[0] for part in parts)
             return [size], [size if precomputed else size * layout.rows_per_tile]
         patches = [t * h * w for t, h, w in grids]
-        rows = [count // layout.merge**2 for count in patches]
+        rows = [(h * w if layout.pools_frames else t * h * w) // layout.merge**2 for t, h, w in grids]
         return (rows if precomputed else patches), rows
 
     def divide_payload(self, item: Item, parts: tuple[Tensor, ...], sizes: list[int], where: str) -> Sequence[Payload]:

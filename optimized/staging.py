@@ -14,8 +14,8 @@ from torch import Tensor
 
 from plumbline.interface import DevicePort
 
-BUFFERS = 4
-"""Uploads on their way at one time; what comes on top goes up from pageable memory."""
+LIMIT = 1 << 30
+"""Bytes of uploads on their way at one time. From pageable memory, where more would go up, a host waits for the device."""
 
 SMALLEST = 1 << 16
 """Bytes of a buffer at least, so that a few small calls do not make it anew each time."""
@@ -35,12 +35,12 @@ class Buffer:
 class StagingRing:
     """Payloads of one tower call, joined in pinned memory and brought to the device by one non-blocking copy.
 
-    A buffer is written again only when its copy has finished. With all buffers on their way the payloads go up from
-    pageable memory, which is slower and needs no wait either.
+    A buffer is written again only when its copy has finished. What does not fit ``limit`` bytes of buffers while they are on
+    their way goes up from pageable memory.
     """
 
-    def __init__(self, port: DevicePort) -> None:
-        self.port = port
+    def __init__(self, port: DevicePort, limit: int = LIMIT) -> None:
+        self.port, self.limit = port, limit
         self.buffers: list[Buffer] = []
 
     def upload(self, parts: Sequence[Tensor]) -> Tensor:
@@ -57,18 +57,21 @@ class StagingRing:
         return moved
 
     def buffer(self, nbytes: int) -> Buffer | None:
-        """A free buffer that is large enough; a free one that is not makes room for it."""
-        free = [buffer for buffer in self.buffers if buffer.free()]
+        """The smallest free buffer that is large enough, or a new one; free ones that are too small make room for it."""
+        free = sorted((buffer for buffer in self.buffers if buffer.free()), key=lambda buffer: len(buffer.bytes))
         for buffer in free:
             if len(buffer.bytes) >= nbytes:
                 return buffer
-        if len(self.buffers) == BUFFERS:
-            if not free:
-                return None
-            self.buffers.remove(free[0])
-        buffer = Buffer(self.port, max(SMALLEST, 1 << (nbytes - 1).bit_length()))
-        self.buffers.append(buffer)
-        return buffer
+        size = max(SMALLEST, 1 << (nbytes - 1).bit_length())
+        while free and self.held() + size > self.limit:
+            self.buffers.remove(free.pop())
+        if self.held() + size > self.limit:
+            return None
+        self.buffers.append(Buffer(self.port, size))
+        return self.buffers[-1]
+
+    def held(self) -> int:
+        return sum(len(buffer.bytes) for buffer in self.buffers)
 
 
 class Download:

@@ -9,28 +9,36 @@ which on it does not. It is a property of device, library, threads, dtype and sh
 every linear shape is swept over row counts, then whole calls are compared, each item alone and among others. A tower
 without a certificate that ``check`` accepts does not claim invariance.
 
-Any tower can be certified that has, beside what ``plumbline.interface.Tower`` asks for,
-
-- ``device``: where it computes,
-- ``linear_shapes``: (outputs, inputs) of the linears that it evaluates with ``torch.nn.functional.linear`` and a bias,
-- ``row_floor``: it gives each of them at least this many rows, and pads where there are fewer. Can be set.
+A tower is certified by what ``plumbline.interface.LoadedTower`` names, without ``update``: ``linear_shapes`` are those of
+the linears that it evaluates with ``torch.nn.functional.linear`` and a bias, each among at least ``row_floor`` rows.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plumbline.interface import Encoded, Modality, Packed, PackedItem, PlumblineError, Tower, TowerSpec
+from plumbline.interface import (
+    Encoded,
+    Layout,
+    LoadedTower,
+    Modality,
+    Packed,
+    PackedItem,
+    PlumblineError,
+    Tower,
+    TowerSpec,
+)
 from plumbline.small_tower import values
 
 ROW_COUNTS = (*range(1, 65), 79, 96, 108, 127, 160, 201, 256, 289, 300, 385, 512, 777, 1024, 1537, 2048, 3001, 4096)
@@ -47,16 +55,6 @@ class NotCertified(PlumblineError):
     """The certificate does not hold for this tower here: the tower claims no invariance."""
 
 
-class Certifiable(Tower, Protocol):
-    row_floor: int
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def linear_shapes(self) -> tuple[tuple[int, int], ...]: ...
-
-
 @dataclass(frozen=True)
 class Setting:
     """What a row floor depends on, apart from the shapes. threads: 0 where the CPU's do not matter."""
@@ -70,7 +68,7 @@ class Setting:
     float32_precision: str
 
     @staticmethod
-    def of(tower: Certifiable) -> Setting:
+    def of(tower: LoadedTower) -> Setting:
         """The setting in which ``tower`` would run now."""
         if tower.device.type == "cuda":
             device, threads = torch.cuda.get_device_name(tower.device), 0
@@ -113,7 +111,7 @@ class Certificate:
         """The verdict."""
         return self.row_floor is not None and not self.broken
 
-    def check(self, tower: Certifiable) -> None:
+    def check(self, tower: LoadedTower) -> None:
         """Raises NotCertified unless the verdict is good and ``tower`` is as it was certified, in the same setting."""
         if not self.invariant:
             reason = "no row floor is enough" if self.row_floor is None else f"other bits for {', '.join(self.broken)}"
@@ -143,7 +141,7 @@ class Certificate:
 
 
 def certify(
-    tower: Certifiable, row_counts: Sequence[int] = ROW_COUNTS, items: Sequence[Packed] | None = None
+    tower: LoadedTower, row_counts: Sequence[int] = ROW_COUNTS, items: Sequence[Packed] | None = None
 ) -> Certificate:
     """Measures, and leaves ``tower.row_floor`` at the floor that was found (unchanged where there is none).
 
@@ -171,7 +169,7 @@ def certify(
     )
 
 
-def sweep_linear(tower: Certifiable, shape: tuple[int, int], row_counts: Sequence[int]) -> list[int]:
+def sweep_linear(tower: LoadedTower, shape: tuple[int, int], row_counts: Sequence[int]) -> list[int]:
     """The row counts at which a linear of this shape gives other bits than for the same rows among the most rows.
 
     Both ends of the full input are tried, since kernels treat the last rows of an input in their own way.
@@ -214,7 +212,7 @@ def changed_in_company(tower: Tower, items: Sequence[Packed]) -> list[int]:
     return sorted(changed)
 
 
-def sample_items(tower: Certifiable) -> list[Packed]:
+def sample_items(tower: LoadedTower) -> list[Packed]:
     """Calls of one item each: ``GRIDS`` or ``TILES`` in every layout of the tower. Several frames only for video."""
     calls = []
     for modality, layout in tower.spec.layouts.items():
@@ -222,10 +220,16 @@ def sample_items(tower: Certifiable) -> list[Packed]:
             for t, h, w in GRIDS:
                 if t == 1 or modality is Modality.VIDEO:
                     grid = (t, h * layout.merge, w * layout.merge)
-                    calls.append(_call(tower, modality, grid, (t * grid[1] * grid[2],), [grid[1] * grid[2]] * t))
+                    calls.append(_call(tower, modality, grid, (math.prod(grid),), segments(layout, grid)))
         else:
             calls += [_call(tower, modality, None, tiles, list(tiles)) for tiles in TILES]
     return calls
+
+
+def segments(layout: Layout, grid: tuple[int, int, int]) -> list[int]:
+    """Patches in each attention segment of an item."""
+    frames, height, width = grid
+    return [frames * height * width] if layout.pools_frames else [height * width] * frames
 
 
 def join(calls: Sequence[Packed]) -> Packed:
@@ -255,7 +259,7 @@ def processor_name() -> str:
 
 
 def _call(
-    tower: Certifiable,
+    tower: LoadedTower,
     modality: Modality,
     grid: tuple[int, int, int] | None,
     parts: tuple[int, ...],

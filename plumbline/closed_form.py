@@ -54,8 +54,14 @@ def row_count(tower: TowerRecipe, item: ItemRecipe) -> int:
     if item.source == "precomputed":
         return total
     if has_grid(tower, item.modality):
-        return total // tower.merge**2
+        assert item.grid
+        return total // patches_per_row(tower, item.grid)
     return total * tower.rows_per_tile
+
+
+def patches_per_row(tower: TowerRecipe, grid: tuple[int, int, int]) -> int:
+    """Patches that make one row: neighbours in a frame, and with ``pools_frames`` those at their place in every frame."""
+    return tower.merge**2 * (grid[0] if tower.pools_frames else 1)
 
 
 def has_grid(tower: TowerRecipe, modality: str) -> bool:
@@ -108,15 +114,17 @@ def _encoded(
     item = ItemRecipe(modality=modality, grid=grid, parts=parts, dtype=dtype, content=content)  # type: ignore[arg-type]
     payload = bits(tower, item)
     patches = [sum((b + 1) * (mix(j + 1) | 1) for j, b in enumerate(patch)) & MASK64 for patch in payload]
-    lengths = [grid[1] * grid[2]] * grid[0] if grid else list(parts)
+    frames = [grid[1] * grid[2]] * grid[0] if grid else list(parts)
+    lengths = [sum(frames)] if grid and tower.pools_frames else frames
     segment_of = [s for s, length in enumerate(lengths) for _ in range(length)]
     starts = [sum(lengths[:s]) for s in range(len(lengths))]
     segments = [0] * len(lengths)
     for p, patch in enumerate(patches):
         s = segment_of[p]
         segments[s] = (segments[s] + patch * (mix(p - starts[s] + 77) | 1)) & MASK64
-    per_row = tower.merge**2 if grid else 1
+    per_row = patches_per_row(tower, grid) if grid else 1
     repeat = 1 if grid else tower.rows_per_tile
+    area, merged = (grid[1] * grid[2], tower.merge**2) if grid else (1, 1)
     numbers = [text_code(modality), text_code(dtype), len(tower.patch_shape), *tower.patch_shape]
     numbers += [1, *grid] if grid else [0]
     numbers += [len(extras)]
@@ -127,8 +135,9 @@ def _encoded(
         head = head_code([*numbers, epoch, level])
         level_rows = []
         for r in range(len(patches) // per_row * repeat):
-            first = r // repeat * per_row
-            own = sum(patches[first + q] * (mix(q + 9) | 1) for q in range(per_row)) & MASK64
+            first = r // repeat * merged
+            at = [first + q // merged * area + q % merged for q in range(per_row)]  # one frame after the other
+            own = sum(patches[p] * (mix(q + 9) | 1) for q, p in enumerate(at)) & MASK64
             lanes: list[int] = []
             for block in range(tower.hidden // 8):
                 word = mix(head ^ mix(own + r * 0xA24BAED4963EE407) ^ mix(segments[segment_of[first]] + block * 31 + 7))
@@ -168,7 +177,7 @@ def lay_out(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
     """Cuts each item's rows into spans, places the spans with text between them, and fills in the ids."""
     slots = []
     for i, item in enumerate(request.items):
-        lengths = _cut(row_count(tower, item), item)
+        lengths = _cut(tower, item)
         order = list(range(len(lengths)))
         if item.span_order == "reversed":
             order.reverse()
@@ -184,7 +193,7 @@ def lay_out(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
     ids: list[int] = []
     owner: list[tuple[int, int] | None] = []
     spans: list[dict[int, tuple[int, int]]] = [{} for _ in request.items]
-    before = [[sum(_cut(row_count(tower, item), item)[:p]) for p in range(99)] for item in request.items]
+    before = [[sum(_cut(tower, item)[:p]) for p in range(99)] for item in request.items]
 
     def text(count: int) -> None:
         for _ in range(count):
@@ -201,11 +210,13 @@ def lay_out(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
     return Prompt(tuple(ids), tuple(tuple(s[p] for p in sorted(s)) for s in spans), tuple(owner))
 
 
-def _cut(total: int, item: ItemRecipe) -> list[int]:
-    """Lengths of an item's spans: one for each frame of a video, else ``pieces`` of nearly equal length."""
+def _cut(tower: TowerRecipe, item: ItemRecipe) -> list[int]:
+    """Lengths of an item's spans: one for each frame that has rows of its own, else ``pieces`` of nearly equal length."""
+    total = row_count(tower, item)
     if not total:
         return []
-    frames = item.grid[0] if item.modality == "video" and item.grid and total % item.grid[0] == 0 else 0
+    apart = item.modality == "video" and not tower.pools_frames
+    frames = item.grid[0] if apart and item.grid and total % item.grid[0] == 0 else 0
     pieces = frames or min(item.pieces, total)
     return [total * (p + 1) // pieces - total * p // pieces for p in range(pieces)]
 

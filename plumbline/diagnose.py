@@ -52,11 +52,21 @@ def _item(**changes: object) -> Callable[[Scenario], Scenario]:
     return _items(lambda i: dataclasses.replace(i, **changes))  # type: ignore[arg-type]
 
 
-def _one_frame(i: ItemRecipe) -> ItemRecipe:
-    if not i.grid or i.grid[0] == 1:
-        return i
-    per_frame = sum(i.parts) // i.grid[0]
-    return dataclasses.replace(i, grid=(1, *i.grid[1:]), parts=(per_frame,))
+def _one_frame(s: Scenario) -> Scenario:
+    def first(i: ItemRecipe) -> ItemRecipe:
+        if not i.grid or i.grid[0] == 1:
+            return i
+        shared = s.tower.pools_frames and i.source == "precomputed"
+        count = sum(i.parts) if shared else sum(i.parts) // i.grid[0]
+        return dataclasses.replace(i, grid=(1, *i.grid[1:]), parts=(count,))
+
+    return _items(first)(s)
+
+
+def _frames_apart(s: Scenario) -> Scenario:
+    """Rows that were computed before keep their number, and lose the grid that would ask for more."""
+    bare = _items(lambda i: dataclasses.replace(i, grid=None) if i.source == "precomputed" else i)
+    return _tower(pools_frames=False)(bare(s)) if s.tower.pools_frames else s
 
 
 def _unique_names(s: Scenario) -> Scenario:
@@ -109,7 +119,8 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("ITEM-004",), "items listed in the order of the prompt", _requests(lambda r: dataclasses.replace(r, listing=0))),
     (("ITEM-004",), "items not interleaved", _requests(lambda r: dataclasses.replace(r, weave=False))),
     (("ITEM-005",), "no videos", _without(lambda i: i.modality == "video")),
-    (("ENC-005",), "one frame in each video", _items(_one_frame)),
+    (("ENC-005",), "one frame in each video", _one_frame),
+    (("ITEM-014", "ENC-005"), "frames that do not share rows", _frames_apart),
     (("ITEM-008",), "a placeholder id for each modality", _tower(shared_placeholder=False)),
     (("ITEM-009",), "no items without grids", _without(lambda i: i.grid is None and i.source != "precomputed")),
     (("ITEM-010",), "contiguous payloads", _item(strides="contiguous")),

@@ -28,7 +28,7 @@ def _weights(first: int, count: int) -> Tensor:
     return torch.tensor([_signed(mix(k + first) | 1) for k in range(count)], dtype=torch.int64)
 
 
-_ELEMENTS, _PATCHES, _MERGED = _weights(1, 256), _weights(77, 4096), _weights(9, 64)
+_ELEMENTS, _PATCHES, _MERGED = _weights(1, 256), _weights(77, 4096), _weights(9, 4096)
 
 
 def _mix(z: Tensor) -> Tensor:
@@ -101,9 +101,9 @@ class ExactTower:
         layout = self.spec.layouts[item.modality]
         head = self._head(item, seen, level)
         if layout.has_grid:
-            merged = layout.merge**2
-            own = (patches.view(-1, merged) * _MERGED[:merged]).sum(1)
-            segment = segments[::merged]
+            places = patches.view(shared_frames(item, layout), -1, layout.merge**2).transpose(0, 1).flatten(1)
+            own = (places * _MERGED[: places.shape[1]]).sum(1)
+            segment = segments[:: layout.merge**2][: len(own)]
         else:
             own = patches.repeat_interleave(layout.rows_per_tile)
             own = own * _MERGED[0]
@@ -125,6 +125,11 @@ class ExactTower:
         return head_code([*numbers, self.epoch, level])
 
 
+def shared_frames(item: PackedItem, layout: Layout) -> int:
+    """How many frames share each row of an item with a grid."""
+    return item.grid_thw[0] if layout.pools_frames and item.grid_thw else 1
+
+
 def exact_spec(recipe: TowerRecipe) -> TowerSpec:
     """The specification that implementations see of an exact tower."""
     from plumbline.closed_form import has_grid, placeholder_id
@@ -138,6 +143,7 @@ def exact_spec(recipe: TowerRecipe) -> TowerSpec:
             has_grid=grid,
             merge=recipe.merge if grid else 1,
             rows_per_tile=1 if grid else recipe.rows_per_tile,
+            pools_frames=grid and recipe.pools_frames,
         )
     return TowerSpec(
         name="exact",

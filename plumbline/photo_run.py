@@ -21,10 +21,21 @@ import torch
 from torch import Tensor
 
 from plumbline.certify import same_bits
-from plumbline.interface import Budgets, Chunk, Failure, Implementation, Merged, Prepared, Request, Rows, Tower
+from plumbline.interface import (
+    Budgets,
+    Checkpoint,
+    Chunk,
+    Failure,
+    Implementation,
+    Merged,
+    Prepared,
+    Request,
+    Rows,
+    Tower,
+)
 from plumbline.rig import Rig, build_rig
 from plumbline.small_tower import values
-from reference.towers.qwen3_vl import Qwen3VLTower, load
+from reference.towers.qwen3_vl import Qwen3VLTower
 
 CHUNK = 100
 CHUNKS_PER_STEP = 4
@@ -38,7 +49,7 @@ IMAGE, VIDEO = 1024, 1025
 
 def open_tower(folder: str | Path) -> Qwen3VLTower:
     """The tower of the checkpoint in that folder."""
-    return load(folder, image_token_id=IMAGE, video_token_id=VIDEO, vocab_size=VOCABULARY)
+    return Qwen3VLTower(Checkpoint(Path(folder), torch.float32, IMAGE, VIDEO, VOCABULARY), torch.device("cpu"))
 
 
 class Stopwatch:

@@ -146,7 +146,7 @@ def run_photos(
     plan = asks(len(photos))
     with tempfile.TemporaryDirectory() as scratch:
         all_take_side_rows = all(Capability.SIDE_ROWS in s.implementation.capabilities for s in subjects)
-        sizes: dict[str, object] = {} if all_take_side_rows else {"deepstack_visual_indexes": []}
+        sizes: dict[str, Any] = {} if all_take_side_rows else {"deepstack_visual_indexes": []}
         tower = open_tower(checkpoint(scratch, "", **sizes))
         progress("photos: certifying the tower's row floor on this machine")
         certificate = certify(tower)

@@ -15,10 +15,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from plumbline.certify import certify
+from plumbline.certify import ROW_COUNTS, certify
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
     Budgets,
+    Checkpoint,
     Chunk,
     Item,
     Modality,
@@ -27,21 +28,21 @@ from plumbline.interface import (
     Rows,
     Runtime,
     Source,
-    Tower,
 )
 from plumbline.ranks import join
 from plumbline.remote import Remote
 from plumbline.resolve import resolve
 from plumbline.small_tower import values
 from plumbline.transport_remote import port_of
-from reference.towers.qwen3_vl import load
+from reference.towers import load
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 BUDGETS = Budgets(cache_bytes=0, patches_per_call=1 << 16, item_patches=1 << 16)
 TEXT, IMAGE, VIDEO, VOCABULARY = 1, 61, 62, 64
-ROW_COUNTS = (*range(1, 40), 64, 200)
+SMALL_CALLS = (*range(1, 40), 64, 200, 1200)
+"""Rows of calls of the pictures of a test; on a CPU a full sweep takes seconds."""
 SILENCE = 8.0
 """Seconds after which a rank that does not answer is lost."""
 
@@ -67,13 +68,6 @@ class Served:
     seconds: float
 
 
-def tower_on(folder: Path, device: torch.device) -> Tower:
-    """The tower in ``folder``, with the row floor that it needs here."""
-    tower = load(folder, image_token_id=IMAGE, video_token_id=VIDEO, vocab_size=VOCABULARY, device=device)
-    assert certify(tower, ROW_COUNTS).invariant
-    return tower
-
-
 class TowerRank:
     """One rank, or one alone: an implementation's parts around the tower. Each picture is a request of its own."""
 
@@ -82,11 +76,15 @@ class TowerRank:
     ) -> None:
         torch.set_num_threads(1)
         self.device = torch.device(devices[rank])
-        tower = tower_on(folder, self.device)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).set_device(self.device)
+        parts, port = resolve(spec, replaced).implementation, port_of(self.device)
+        dtype, row_counts = (torch.float32, SMALL_CALLS) if self.device.type == "cpu" else (torch.bfloat16, ROW_COUNTS)
+        tower = (parts.tower or load)(Checkpoint(folder, dtype, IMAGE, VIDEO, VOCABULARY), port)
+        assert certify(tower, row_counts).invariant
         size = len(devices)
         self.ranks = join(meeting_place, rank, size, self.device, SILENCE) if size > 1 else None
-        runtime = Runtime(tower.spec, port_of(self.device), BUDGETS, ranks=self.ranks)
-        parts = resolve(spec, replaced).implementation
+        runtime = Runtime(tower.spec, port, BUDGETS, ranks=self.ranks)
         assert parts.identify and parts.prepare and parts.encoder and parts.embed
         self.layout = tower.spec.layouts[Modality.IMAGE]
         self.prepare = parts.prepare(runtime, parts.identify(runtime))

@@ -92,19 +92,13 @@ class RecordingTower:
         return tuple(fingerprints)
 
 
-class RecordingPort:
-    """A port of the CPU under another name, so that nothing can believe its payload is there already."""
+class HostPort:
+    """A port of the CPU, where everything lies already."""
 
     device = torch.device("cpu", 0)
-
-    def __init__(self, spec: TowerSpec) -> None:
-        self._payloads = spec.payload_dtypes
-        self.moved_bytes = 0
-        """Of payloads: of at least two dimensions and a dtype of the tower's. Indices and lengths are neither."""
+    """With a number, so that nothing can believe that its payload is there already."""
 
     def move(self, tensor: Tensor) -> Tensor:
-        if tensor.dim() > 1 and tensor.dtype in self._payloads:
-            self.moved_bytes += tensor.numel() * tensor.element_size()
         return tensor
 
     def pinned(self, nbytes: int) -> Tensor:
@@ -125,6 +119,20 @@ class RecordingPort:
     def wait(self, word: Tensor, value: int) -> None:
         if int(word) < value:
             raise PayloadMissing("the word was not written yet")
+
+
+class RecordingPort(HostPort):
+    """Counts what is moved."""
+
+    def __init__(self, spec: TowerSpec) -> None:
+        self._payloads = spec.payload_dtypes
+        self.moved_bytes = 0
+        """Of payloads: of at least two dimensions and a dtype of the tower's. Indices and lengths are neither."""
+
+    def move(self, tensor: Tensor) -> Tensor:
+        if tensor.dim() > 1 and tensor.dtype in self._payloads:
+            self.moved_bytes += tensor.numel() * tensor.element_size()
+        return tensor
 
 
 class CountingPort(DevicePort, Protocol):

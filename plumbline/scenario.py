@@ -19,7 +19,8 @@ ITEMSIZE = {"float32": 4, "int32": 4, "bfloat16": 2, "float16": 2, "int16": 2, "
 
 @dataclass(frozen=True)
 class TowerRecipe:
-    """An exact tower. image: "grid" or "tiles". vocabulary: 64 text ids; placeholders lie inside or beyond it."""
+    """An exact tower. image: "grid" or "tiles". vocabulary: 64 text ids; placeholders lie inside or beyond it.
+    pools_frames: where there is a grid, all frames share the rows of one."""
 
     hidden: int = 8
     side_levels: int = 0
@@ -31,6 +32,7 @@ class TowerRecipe:
     shared_placeholder: bool = False
     placeholder_beyond_vocabulary: bool = False
     moves_input: bool = False
+    pools_frames: bool = False
 
 
 @dataclass(frozen=True)

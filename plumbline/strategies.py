@@ -61,6 +61,7 @@ _TOWERS = [
     TowerRecipe(merge=2, placeholder_beyond_vocabulary=True, moves_input=True),
     TowerRecipe(image="tiles", rows_per_tile=3, side_levels=1, moves_input=True, shared_placeholder=True),
     TowerRecipe(hidden=16, side_levels=1, patch_shape=(4, 2), merge=2),
+    TowerRecipe(merge=2, pools_frames=True),
 ]
 _CHUNKS = [(64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
 _GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]
@@ -302,6 +303,8 @@ def _reshaped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Item
             )
         grid = draw(_pick(options))
         fits = grid[0] * grid[1] * grid[2] == t * h * w and not (grid[1] % tower.merge or grid[2] % tower.merge)
+        if item.source == "precomputed":  # as many rows were sent as before
+            fits &= closed_form.patches_per_row(tower, grid) == closed_form.patches_per_row(tower, item.grid)
         return dataclasses.replace(item, grid=grid) if fits else item
     total = sum(item.parts)
     if item.source == "precomputed" or Cap.TILES not in claims:

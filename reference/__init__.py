@@ -9,6 +9,7 @@ from reference.encode import OneByOne
 from reference.identify import identify
 from reference.merge import merge
 from reference.prepare import prepare
+from reference.towers import load
 from reference.transport import Inline
 
 implementation = Implementation(
@@ -21,6 +22,7 @@ implementation = Implementation(
             *(Capability.PORT, Capability.DIGEST_V1, Capability.MERGE_OUT, Capability.TRANSPORT, Capability.TOWERS),
         }
     ),
+    tower=load,
     identify=lambda runtime: identify,
     prepare=lambda runtime, identify: lambda requests: prepare(requests, runtime, identify),
     transport=lambda runtime: Inline(),

@@ -12,6 +12,7 @@ from plumbline.interface import (
     Encoded,
     EncodingFailed,
     Item,
+    Layout,
     Packed,
     PackedItem,
     Part,
@@ -66,7 +67,8 @@ def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
     if rows == 0:  # an empty slice list: there is nothing to read, and towers need not take empty input
         empty = torch.empty(0, spec.hidden_size, dtype=spec.dtype, device=port.device)
         return Encoded(empty, (empty,) * spec.side_levels)
-    packed = Packed(patches if spec.moves_input else port.move(patches), segments(item), (tower_item(item),))
+    cu_seqlens = segments(item, spec.layouts[item.modality])
+    packed = Packed(patches if spec.moves_input else port.move(patches), cu_seqlens, (tower_item(item),))
     try:
         encoded = tower(packed)
         levels = [(tuple(level.shape), level.dtype) for level in (encoded.rows, *encoded.side)]
@@ -98,15 +100,20 @@ def size(item: Item) -> int:
 def row_count(item: Item, spec: TowerSpec) -> int:
     """How many rows a one-image item has: of its grid, or ``rows_per_tile`` for every tile; zero is a number too.
 
-    ITEM-009, ITEM-011.
+    ITEM-009, ITEM-011, ITEM-014.
     """
     layout = spec.layouts[item.modality]
     if item.source is Source.PRECOMPUTED:
         return size(item)
     if item.grid_thw is None:
         return size(item) * layout.rows_per_tile
-    frames, height, width = grid_of(item.grid_thw)
-    return frames * height * width // layout.merge**2
+    return grid_rows(grid_of(item.grid_thw), layout)
+
+
+def grid_rows(grid: tuple[int, int, int], layout: Layout) -> int:
+    """Rows of a grid: those of each frame, or of one where all frames share them. ITEM-014."""
+    frames, height, width = grid
+    return (1 if layout.pools_frames else frames) * height * width // layout.merge**2
 
 
 def patches_of(item: Item, port: DevicePort) -> Tensor:
@@ -124,13 +131,16 @@ def grid_of(grid_thw: Tensor) -> tuple[int, int, int]:
     return frames, height, width
 
 
-def segments(item: Item) -> Tensor:
-    """CPU int64 [S + 1]: where attention starts and ends. One segment per frame, or without a grid per payload tensor.
+def segments(item: Item, layout: Layout) -> Tensor:
+    """CPU int64 [S + 1]: where attention starts and ends. One segment per frame, or one for all where the layout pools
+    them; without a grid one per payload tensor.
 
     ITEM-013, ENC-005.
     """
     if item.grid_thw is None:
         lengths = [length(part) for part in parts_of(item)]
+    elif layout.pools_frames:
+        lengths = [size(item)]
     else:
         frames, height, width = grid_of(item.grid_thw)
         lengths = [height * width] * frames

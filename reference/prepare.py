@@ -39,7 +39,7 @@ from plumbline.interface import (
     TowerSpec,
     Trust,
 )
-from reference.encode import parts_of, row_count, size
+from reference.encode import grid_of, grid_rows, parts_of, row_count, size
 from reference.errors import located
 from reference.identify import dense, encode_text, encode_value, prefix_keys
 
@@ -252,7 +252,7 @@ def split(item: Item, grids: Sequence[tuple[int, int, int]], layout: Layout) -> 
     if not grids:
         return [replace(item, extras=extras_of(item, 0))]
     patches = [prod(grid) for grid in grids]
-    rows = [count // layout.merge**2 for count in patches]
+    rows = [grid_rows(grid, layout) for grid in grids]
     if len(grids) == 1:
         payloads: list[Payload] = [item.payload]
     else:
@@ -316,9 +316,8 @@ def check_size(item: Item, item_patches: int) -> None:
 def check_rows(item: Item, spec: TowerSpec) -> None:
     """Raises RowCountMismatch unless payload and grid agree, and rows and positions of the spans. ITEM-002."""
     if item.grid_thw is not None:
-        due = prod(item.grid_thw[0].tolist())
-        if item.source is Source.PRECOMPUTED:
-            due //= spec.layouts[item.modality].merge ** 2
+        grid, layout = grid_of(item.grid_thw), spec.layouts[item.modality]
+        due = grid_rows(grid, layout) if item.source is Source.PRECOMPUTED else prod(grid)
         if size(item) != due:
             raise RowCountMismatch(f"{size(item)} patches or rows, {due} in the grid", hint="send all of it, once")
     rows, positions = row_count(item, spec), sum(hi - lo for lo, hi in item.spans)

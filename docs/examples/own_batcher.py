@@ -118,14 +118,18 @@ class Batcher:
 
     def rows(self, job: Job) -> int:
         layout = self.spec.layouts[job.item.modality]
-        return job.patches // layout.merge**2 if layout.has_grid else job.patches * layout.rows_per_tile
+        if job.grid is None:
+            return job.patches * layout.rows_per_tile
+        frames, height, width = job.grid
+        return (1 if layout.pools_frames else frames) * height * width // layout.merge**2
 
     def segments(self, job: Job) -> list[int]:
-        """What attends to itself: each frame, or without a grid each tensor."""
+        """What attends to itself: each frame, or all of them where they share rows; without a grid each tensor."""
         if job.grid is None:
             return [len(part) for part in job.parts]
         frames, height, width = job.grid
-        return [height * width] * frames
+        pooled = self.spec.layouts[job.item.modality].pools_frames
+        return [job.patches] if pooled else [height * width] * frames
 
     # endregion
 

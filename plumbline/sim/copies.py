@@ -25,6 +25,7 @@ def staged(machine: Machine, tree: Any) -> Any:
     def one(x: Any) -> Any:
         if isinstance(x, Tensor) and not isinstance(x, SimTensor):
             if x.dim():
+                machine.refuse_in_capture("a copy from pageable memory")
                 machine.ledger.copies.append(Copy("h2d", x.numel() * x.element_size(), x.dtype, late=False))
             return x.clone()
         return x
@@ -87,6 +88,7 @@ def _between(machine: Machine, out: SimTensor, source: SimTensor) -> None:
     if out.number == source.number:
         machine.launch(copy, out.number, accesses)
         return
+    machine.refuse_in_capture("a copy between devices")
     machine.ledger.contexts |= {source.number, out.number}
     needs = (last,) if (last := there.queue.last) is not None else ()
     done = machine.scheduler.add(Op(here.queue, copy, needs, accesses=accesses))
@@ -98,6 +100,7 @@ def _up(machine: Machine, out: SimTensor, source: Tensor, non_blocking: bool) ->
     nbytes = source.numel() * source.element_size()
     mine = machine.pinned.find(source, writes=False) if non_blocking and source.is_contiguous() and nbytes else None
     if mine is None:
+        machine.refuse_in_capture("a copy from pageable memory")
         machine.pinned.touched_by_host(source, False, "copy_")
         taken = source.clone()
     else:
@@ -111,14 +114,15 @@ def _up(machine: Machine, out: SimTensor, source: Tensor, non_blocking: bool) ->
 
     op = machine.launch(copy, out.number, [writes] if mine is None else [mine, writes])
     if not non_blocking:
-        machine.scheduler.finish(op)
-        machine.synced("a blocking copy to the device")
+        machine.wait_for("a blocking copy to the device", [op])
 
 
 def _down(machine: Machine, out: Tensor, source: SimTensor, non_blocking: bool) -> None:
     """Into pinned memory the bytes are written when the copy is done; into pageable memory the host waits for them."""
     nbytes = out.numel() * out.element_size()
     mine = machine.pinned.find(out, writes=True) if non_blocking and out.is_contiguous() and nbytes else None
+    if mine is None:
+        machine.refuse_in_capture("a copy to pageable memory")
     machine.ledger.copies.append(Copy("d2h", nbytes, source.dtype, late=mine is not None))
     reads = source.access(writes=False)
     room = out if mine is None else _same_bytes(mine.memory.data, mine.lo, mine.hi, out)
@@ -128,8 +132,7 @@ def _down(machine: Machine, out: Tensor, source: SimTensor, non_blocking: bool) 
 
     op = machine.launch(copy, source.number, [reads] if mine is None else [reads, mine])
     if mine is None:
-        machine.scheduler.finish(op)
-        machine.synced("a blocking copy to the host")
+        machine.wait_for("a blocking copy to the host", [op])
 
 
 def _same_bytes(data: Tensor, lo: int, hi: int, like: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,8 +13,12 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from plumbline.sim.ledger import Ledger
 from plumbline.sim.memory import POISON, Access, Handle, Memory, Pinned, place
-from plumbline.sim.schedule import LATEST, Op, Scheduler
-from plumbline.sim.streams import MACHINES, DeviceModule, Place, Stream, machine
+from plumbline.sim.module import DeviceModule
+from plumbline.sim.schedule import LATEST, Op, Queue, Scheduler
+from plumbline.sim.streams import MACHINES, Place, Stream, machine
+
+if TYPE_CHECKING:
+    from plumbline.sim.graphs import CUDAGraph
 
 _setup_privateuseone_for_python_backend("sim", backend_module=DeviceModule())
 
@@ -103,6 +107,8 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.pinned = Pinned(self.ledger, self.scheduler)
         self.streams: dict[int, Stream] = {}
         self.defaults: dict[int, Stream] = {}
+        self.capture: CUDAGraph | None = None
+        """The graph whose capture is on; there is one at a time."""
         self.shared: weakref.WeakValueDictionary[bytes, SimTensor] = weakref.WeakValueDictionary()
         """By handle: what ports share."""
 
@@ -135,10 +141,23 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def current(self, index: int | None = None) -> Stream:
         return self.streams[self.device if index is None else index]
 
-    def synced(self, name: str) -> None:
-        """The host waited. Raises what a queued operation raised before."""
+    def wait_for(self, name: str, ops: Iterable[Op | None]) -> None:
+        """The host waits. Raises what a queued operation raised before, and RuntimeError in a capture."""
+        self.refuse_in_capture(name)
+        for op in ops:
+            if op is not None:
+                self.scheduler.finish(op)
         self.ledger.syncs.append(name)
         self.raise_errors()
+
+    def capturing(self, queue: Queue) -> bool:
+        return self.capture is not None and self.capture.queue is queue
+
+    def refuse_in_capture(self, what: str, queue: Queue | None = None) -> None:
+        """Raises RuntimeError while a capture is on, on ``queue`` or on any; the capture is void then."""
+        if self.capture is not None and (queue is None or self.capturing(queue)):
+            self.capture.void = True
+            raise RuntimeError(f"operation not permitted when stream is capturing: {what}")
 
     def raise_errors(self) -> None:
         if self.scheduler.errors:
@@ -157,13 +176,18 @@ class Machine(TorchDispatchMode):  # type: ignore[no-untyped-call]
         raw = torch.empty_strided(size, stride, dtype=dtype) if stride is not None else torch.empty(size, dtype=dtype)
         memory = Memory(raw, self.current(index).queue)
         memory.poison()
+        if self.capture is not None and self.capturing(self.current(index).queue):
+            self.capture.allocated(memory)
         return SimTensor(raw, Handle(memory, self.scheduler), index)
 
     def launch(self, run: Callable[[], None], index: int, accesses: Sequence[Access]) -> Op:
-        """Queues ``run`` on the device's current stream. It may touch raw values only."""
+        """Queues ``run`` on the device's current stream, or keeps it for replays. It may touch raw values only."""
         self.ledger.contexts.add(index)
+        op = Op(self.current(index).queue, run, accesses=tuple(accesses))
+        if self.capture is not None and self.capturing(op.queue):
+            return self.capture.record(op)
         self.ledger.kernels += 1
-        return self.scheduler.add(Op(self.current(index).queue, run, accesses=tuple(accesses)))
+        return self.scheduler.add(op)
 
 
 __all__ = ["POISON", "Machine", "SimTensor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,18 +12,26 @@ from torch import Tensor
 from plumbline.sim.ledger import Hazard, Ledger
 from plumbline.sim.schedule import Op, Queue, Scheduler
 
+if TYPE_CHECKING:
+    from plumbline.sim.graphs import Pool
+
 POISON = 0xFF
 """Of memory that was never written and of memory that was freed: NaN in every float type, -1 in every integer."""
 
 
 class Memory:
-    """Real bytes. users: queued operations that touch them. home: the stream that a device's allocation belongs to."""
+    """Real bytes. users: queued operations that touch them. home: the stream that a device's allocation belongs to.
+
+    captured: a graph touches it in its replays. pool: of the capture that it was allocated in.
+    """
 
     def __init__(self, data: Tensor, home: Queue | None = None) -> None:
         self.data = data
         self.home = home
         self.users: list[Op] = []
         self.recorded: set[Queue] = set()
+        self.captured = False
+        self.pool: Pool | None = None
 
     def poison(self) -> None:
         if self.data.numel():
@@ -52,16 +60,20 @@ class Handle:
 def _freed(memory: Memory, scheduler: Scheduler) -> None:
     """The allocator may give the memory away: in order on its own stream, after the work on streams that were recorded.
 
-    Work on other streams has no part in that order, so it is poisoned before they read.
+    Work on other streams has no part in that order, so it is poisoned before they read; nor have replays that are still to
+    come, which read what somebody else wrote. What a capture allocated stays in its pool.
     """
     home = memory.home
     assert home is not None
-    if not memory.users:
+    if memory.pool is not None:
+        memory.pool.take_back(memory)
+        return
+    if not memory.users and not memory.captured:
         return
     needs = tuple(op for op in memory.users if op.queue in memory.recorded)
     strangers = any(op.queue is not home and op.queue not in memory.recorded for op in memory.users)
     poison = scheduler.add(Op(home, memory.poison, needs))
-    if strangers:
+    if strangers or memory.captured:
         scheduler.finish(poison)
 
 

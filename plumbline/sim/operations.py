@@ -60,8 +60,7 @@ def run(machine: Machine, func: Any, args: Any, kwargs: Any) -> Any:
         return _view(func, args, kwargs)
     _check_devices(name, tensors, index)
     if name in _WAITS or (name in _INDEXING and any(t.dtype in (torch.bool, torch.uint8) for t in _indices(args))):
-        machine.scheduler.drain([machine.current(index).queue])
-        machine.synced(name)
+        machine.wait_for(name, [machine.current(index).queue.last])
         return _now(machine, func, args, kwargs, index)
     if _kind(func) == "write":
         return _in_place(machine, func, args, kwargs, index)
@@ -172,8 +171,7 @@ def _new(machine: Machine, func: Any, args: Any, kwargs: Any, index: int) -> Any
     try:
         shapes = func(*_meta(args), **metas)
     except (NotImplementedError, RuntimeError):  # a shape that depends on values, or an error that the CPU words better
-        machine.scheduler.drain([machine.current(index).queue])
-        machine.synced(func._schema.name)
+        machine.wait_for(func._schema.name, [machine.current(index).queue.last])
         return _now(machine, func, args, kwargs, index)
     leaves, form = tree_flatten(shapes)
     made = [

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from plumbline.exact import shared_frames
 from plumbline.interface import Chunk, Embed, Encoded, Failure, Merged, Packed, PackedItem, Rows, Step, Tower, TowerSpec
 from plumbline.rig import CountingPort, Place, RecordingTower
 from plumbline.sim.device import Machine, SimTensor
@@ -71,7 +72,9 @@ class QueuedTower:
 
     def _rows(self, item: PackedItem) -> int:
         layout = self.spec.layouts[item.modality]
-        return sum(item.parts) // layout.merge**2 if layout.has_grid else sum(item.parts) * layout.rows_per_tile
+        if layout.has_grid:
+            return sum(item.parts) // (layout.merge**2 * shared_frames(item, layout))
+        return sum(item.parts) * layout.rows_per_tile
 
 
 class WatchedEmbed:

@@ -55,6 +55,7 @@ class SimPort:
         self._queue(Op(machine().current(self.device.index).queue, until=lambda: int(word) >= value))
 
     def _queue(self, op: Op) -> None:
+        machine().refuse_in_capture("a word", op.queue)
         machine().ledger.contexts.add(op.queue.device)
         machine().scheduler.add(op)
 

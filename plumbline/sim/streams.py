@@ -29,11 +29,10 @@ class Stream:
         return torch.device("sim", self.device_index)
 
     def synchronize(self) -> None:
-        if (last := self.queue.last) is not None:
-            self.machine.scheduler.finish(last)
-        self.machine.synced("Stream.synchronize")
+        self.machine.wait_for("Stream.synchronize", [self.queue.last])
 
     def query(self) -> bool:
+        self.machine.refuse_in_capture("Stream.query")
         last = self.queue.last
         return last is None or self.machine.scheduler.poll(last)
 
@@ -68,72 +67,21 @@ class Event:
 
     def record(self, stream: Stream | None = None) -> None:
         stream = stream or self.machine.current()
+        self.machine.refuse_in_capture("an event", stream.queue)
         self._op = self.machine.scheduler.add(Op(stream.queue))
 
     def wait(self, stream: Stream | None = None) -> None:
         stream = stream or self.machine.current()
+        self.machine.refuse_in_capture("an event", stream.queue)
         if self._op is not None and not self._op.done:
             self.machine.scheduler.add(Op(stream.queue, needs=(self._op,)))
 
     def query(self) -> bool:
+        self.machine.refuse_in_capture("Event.query")
         return self._op is None or self.machine.scheduler.poll(self._op)
 
     def synchronize(self) -> None:
-        if self._op is not None:
-            self.machine.scheduler.finish(self._op)
-        self.machine.synced("Event.synchronize")
-
-
-AnyStream: TypeAlias = Stream
-
-
-class DeviceModule:
-    """What ``torch.get_device_module("sim")`` gives."""
-
-    Stream = Stream
-    Event = Event
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def is_available(self) -> bool:
-        self._asked()
-        return True
-
-    def device_count(self) -> int:
-        self._asked()
-        return machine().devices
-
-    def current_device(self) -> int:
-        self._asked()
-        return machine().device
-
-    def set_device(self, device: Place) -> None:
-        machine().device = machine().index(device)
-
-    def current_stream(self, device: Place = None) -> AnyStream:
-        return machine().current(machine().index(device))
-
-    def default_stream(self, device: Place = None) -> AnyStream:
-        return machine().defaults[machine().index(device)]
-
-    def stream(self, stream: AnyStream) -> AnyStream:
-        return stream
-
-    def synchronize(self, device: Place = None) -> None:
-        index = machine().index(device)
-        machine().scheduler.drain(q for q in machine().scheduler.queues if q.device == index)
-        machine().synced("synchronize")
-
-    def _asked(self) -> None:
-        if MACHINES:
-            machine().ledger.queries += 1
-
-    def _is_in_bad_fork(self) -> bool:
-        return False
-
-    def manual_seed_all(self, seed: int) -> None:
-        """Random numbers are the CPU's."""
+        self.machine.wait_for("Event.synchronize", [self._op])
 
 
 MACHINES: list[Machine] = []

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from plumbline.requirements import ROOT
+from plumbline.child_tests import run_inside
 
 
 @pytest.mark.requirement("IDENT-014")
 def test_in_its_own_process(request: pytest.FixtureRequest) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     seed = str(request.config.option.plumbline_seed)
-    command = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--plumbline-seed", seed]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *command, "--durations=5", "tests/gpu/inside_device_identity.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    run_inside(Path(__file__).with_name("inside_device_identity.py"), "--plumbline-seed", seed, "--durations=5")

@@ -70,6 +70,7 @@ TOWERS = [
     TowerRecipe(),
     TowerRecipe(merge=2, side_levels=2, hidden=16, row_dtype="bfloat16"),
     TowerRecipe(image="tiles", rows_per_tile=3),
+    TowerRecipe(merge=2, pools_frames=True),
 ]
 ITEMS = [
     ItemRecipe(grid=(1, 2, 4), parts=(8,), content=Content(1)),
@@ -84,7 +85,7 @@ ITEMS = [
 ]
 
 
-@pytest.mark.parametrize("tower", TOWERS, ids=["plain", "merged", "tiles"])
+@pytest.mark.parametrize("tower", TOWERS, ids=["plain", "merged", "tiles", "pooled"])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_closed_form_and_exact_tower_agree_on_many_items_in_one_call(tower: TowerRecipe, epoch: int) -> None:
     exact = ExactTower(tower, exact_spec(tower), epoch)
@@ -92,7 +93,8 @@ def test_closed_form_and_exact_tower_agree_on_many_items_in_one_call(tower: Towe
         if bool(item.grid) != closed_form.has_grid(tower, item.modality):
             continue
         payload = torch.cat(payload_of(tower, item))
-        lengths = [item.grid[1] * item.grid[2]] * item.grid[0] if item.grid else list(item.parts)
+        frames = [item.grid[1] * item.grid[2]] * item.grid[0] if item.grid else list(item.parts)
+        lengths = [sum(frames)] if tower.pools_frames and item.grid else frames
         bounds = torch.tensor([0, *torch.tensor(lengths * 2).cumsum(0).tolist()])
         extras = {n: e.value for n, e in item_of(item, tower).extras.items()}
         described = PackedItem(Modality(item.modality), item.grid, item.parts, extras)
@@ -101,6 +103,15 @@ def test_closed_form_and_exact_tower_agree_on_many_items_in_one_call(tower: Towe
             rows = closed_form.rows(tower, item, epoch)[level]
             wanted = bits_of(tensor_of_bits(rows + rows, tower.hidden, tower.row_dtype))
             assert torch.equal(bits_of(got), wanted)
+
+
+def test_two_pooled_frames_by_hand() -> None:
+    """One patch of each frame, both in the one row."""
+    tower = TowerRecipe(pools_frames=True)
+    values = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.int32)
+    wanted = by_hand("video", "int32", [3], [1, 2, 1, 1], values.tolist(), 0)
+    packed = Packed(values, torch.tensor([0, 2]), (PackedItem(Modality.VIDEO, (2, 1, 1), (2,), {}),))
+    assert ExactTower(tower, exact_spec(tower))(packed).rows.tolist() == [[float(v) for v in wanted]]
 
 
 def test_a_wrong_partition_shows_in_every_row() -> None:

@@ -19,13 +19,14 @@ pytest.importorskip("transformers")
 
 from optimized.encode import PackingEncoder
 from plumbline import photo_files, photos
-from plumbline.certify import Certifiable, Certificate, certify
+from plumbline.certify import Certificate, certify
 from plumbline.interface import (
     CapabilityMissing,
     Encoded,
     EncodingFailed,
     Failure,
     Item,
+    LoadedTower,
     Merge,
     Merged,
     PlumblineError,
@@ -216,7 +217,7 @@ def test_requests_are_the_same_in_every_run(findings: dict[str, Any], report: di
 
 
 def test_without_a_certificate_nothing_is_claimed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_floor(tower: Certifiable) -> Certificate:
+    def no_floor(tower: LoadedTower) -> Certificate:
         return replace(certify(tower, (64, 128)), row_floor=None)
 
     monkeypatch.setattr(photos, "certify", no_floor)

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from optimized import identify
+from plumbline.child_tests import run_inside
 from plumbline.parts import identity_of, image, item_of, rig_of
-from plumbline.requirements import ROOT
 from plumbline.resolve import resolve
 
 
 def test_in_a_process_of_the_interpreter() -> None:
     pytest.importorskip("triton", reason="published for Linux only")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"TRITON_INTERPRET": "1"}
-    command = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests/identity/inside_interpreter.py"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    run_inside(Path(__file__).with_name("inside_interpreter.py"), TRITON_INTERPRET="1")
 
 
 def test_without_triton_the_bytes_go_through_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plumbline.child_tests import child, run_inside
 from plumbline.interface import Capability
 from plumbline.parts import claimed
-from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 
 CASES = {"quick": 30, "tests": 60, "default": 200, "thorough": 2000, "mutant": 10}
@@ -22,12 +19,6 @@ DELIVERED = {"quick": 10, "tests": 30, "default": 60, "thorough": 500, "mutant":
 """Drawn deliveries to each of a few engines, by profile."""
 ALWAYS = {"POOL-001", "POOL-003", "POOL-008", "POOL-009", "MOVE-006", "MOVE-007", "MOVE-009"}
 """Judged in deliveries, whatever the implementation puts where."""
-
-
-def child(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, env=environment)
 
 
 def explored(
@@ -46,8 +37,7 @@ def explored(
 
 @pytest.mark.parametrize("name", sorted(p.name for p in Path(__file__).parent.glob("inside_*.py")))
 def test_in_its_own_process(name: str) -> None:
-    done = child("pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"tests/sim/{name}")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    run_inside(Path(__file__).with_name(name))
 
 
 @pytest.mark.requirement("IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")

@@ -1,0 +1,95 @@
+"""``optimized.towers.kernels.Kernels`` in plain torch: for the CPU, and for any device that torch alone knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from optimized.towers.attention import attention
+from optimized.towers.weights import Linear, Norm
+
+__all__ = ["add_norm", "add_positions", "attention", "gated", "gelu", "linear_gelu", "pool", "rotate"]
+
+LANES = 64
+"""A multiple of what vectorised code treats at once in any dtype."""
+
+SERIAL = 1 << 14
+"""Elements that torch does not spread over threads."""
+
+
+def wide(x: Tensor) -> torch.dtype:
+    """The dtype of sums: at least float32."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def add_positions(x: Tensor, records: Tensor, table: Tensor, times: Tensor | None) -> None:
+    taps = (records.shape[1] - 2) // 4
+    down, across = records[:, 2 : 2 + taps], records[:, 2 + taps : 2 + 2 * taps]
+    shares = records[:, 2 + 2 * taps : 2 + 4 * taps].view(torch.float32).to(wide(x))
+    side = round(len(table) ** 0.5)
+    place = torch.zeros_like(x, dtype=wide(x)) if times is None else times[records[:, -1]].to(wide(x))
+    for i in range(taps):
+        for j in range(taps):
+            share = shares[:, i, None] * shares[:, taps + j, None]
+            place += table[down[:, i] * side + across[:, j]] * share
+    x.copy_(x + place)
+
+
+def add_norm(x: Tensor, update: Tensor | None, norm: Norm, out: Tensor) -> None:
+    if update is not None:
+        x += update
+    if norm.bias is not None:
+        out[: len(x)] = F.layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)
+        return
+    whole = x.to(wide(x))
+    scale = torch.rsqrt(whole.square().mean(1, keepdim=True) + norm.eps)
+    out[: len(x)] = norm.weight * (whole * scale).to(x.dtype)
+
+
+def rotate(qkv: Tensor, records: Tensor, cos: Tensor, sin: Tensor) -> None:
+    turned = qkv[:, :2]
+    half = qkv.shape[-1] // 2
+    c, s = (table[records[:, :2]].flatten(1).to(wide(qkv))[:, None, None] for table in (cos, sin))
+    first, second = turned[..., :half].to(c.dtype), turned[..., half:].to(c.dtype)
+    turned[..., :half], turned[..., half:] = first * c - second * s, second * c + first * s
+
+
+def linear_gelu(x: Tensor, linear: Linear) -> Tensor:
+    return rowwise(lambda part: F.gelu(part, approximate="tanh"), F.linear(x, *linear))
+
+
+def gelu(x: Tensor) -> Tensor:
+    return rowwise(F.gelu, x)
+
+
+def gated(x: Tensor) -> Tensor:
+    gate, up = x.chunk(2, dim=1)
+    return rowwise(F.silu, gate) * up
+
+
+def pool(x: Tensor, cells: Tensor, out: Tensor) -> None:
+    first, step, count = cells.unbind(1)
+    total = x[first].to(wide(x))
+    for frame in range(1, MOST_FRAMES):
+        there = frame < count
+        total += torch.where(there[:, None], x[first + step * frame * there], 0)
+    out[: len(cells)] = total / count[:, None]
+
+
+MOST_FRAMES = 4
+"""Frames of a pooled item."""
+
+
+def rowwise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function`` of each element of x [n, width], with the same bits wherever the element's row lies.
+
+    Vectorised code treats the elements after the last whole vector one by one, with functions that round differently; each
+    thread has such a rest. So each call has rows of whole vectors, and few enough for one thread.
+    """
+    width = x.shape[1]
+    rest = -width % LANES
+    parts = torch.split(x, max(1, SERIAL // (width + rest)))
+    return torch.cat([function(F.pad(part, (0, rest)))[:, :width] for part in parts])

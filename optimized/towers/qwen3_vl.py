@@ -1,0 +1,171 @@
+"""Qwen3-VL's tower: full attention within a frame, interpolated positions, and mergers after some layers (deepstack).
+
+Qwen3-VL-MoE has the same; Qwen3.5 the same without deepstack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from optimized.towers import grids
+from optimized.towers.checkpoint import fields_of, require
+from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
+from optimized.towers.tower import FastTower
+from optimized.towers.trunk import Stream, Turns, normed, through
+from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear
+from plumbline.interface import Checkpoint, DevicePort
+
+EPS = 1e-6
+
+
+class Config(NamedTuple):
+    """Fields of a vision configuration, under their names there."""
+
+    depth: int
+    hidden_size: int
+    intermediate_size: int
+    num_heads: int
+    in_channels: int
+    patch_size: int
+    temporal_patch_size: int
+    spatial_merge_size: int
+    out_hidden_size: int
+    num_position_embeddings: int
+
+    @property
+    def side(self) -> int:
+        return math.isqrt(self.num_position_embeddings)
+
+
+class Weights(NamedTuple):
+    embed: Linear
+    positions: Tensor
+    blocks: tuple[Block, ...]
+    merger: Merger
+    deepstack: tuple[Merger, ...]
+
+
+class Qwen3VLTower(FastTower[Weights]):
+    """``plumbline.interface.LoadedTower``."""
+
+    def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
+        """raw: the vision configuration. Raises BadCheckpoint."""
+        self.config = config = Config(*fields_of(raw, Config._fields))
+        self.levels = tuple(raw.get("deepstack_visual_indexes") or ())
+        rope = raw.get("rope_parameters") or {}
+        require(
+            {
+                "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
+                "rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default"),
+                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
+                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
+                "deepstack_visual_indexes must be layers": set(self.levels) <= set(range(config.depth)),
+            }
+        )
+        width = config.in_channels * config.temporal_patch_size * config.patch_size**2
+        super().__init__(
+            checkpoint,
+            port,
+            name="qwen3-vl",
+            hidden_size=config.out_hidden_size,
+            side_levels=len(self.levels),
+            layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
+            turns=Turns.of(config.hidden_size // config.num_heads, rope.get("rope_theta", 10_000.0)),
+            records=Records(
+                grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
+                patch_fields=10,
+                row_fields=0,
+            ),
+        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        config = self.config
+        hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * self.block
+        patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
+        found: dict[str, tuple[int, ...]] = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
+        linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *patch)}
+        norms: dict[str, int] = {}
+        for at in (f"blocks.{layer}" for layer in range(config.depth)):
+            linears |= {f"{at}.attn.qkv": (3 * hidden, hidden), f"{at}.attn.proj": (hidden, hidden)}
+            linears |= {f"{at}.mlp.linear_fc1": (inner, hidden), f"{at}.mlp.linear_fc2": (hidden, inner)}
+            norms |= {f"{at}.norm1": hidden, f"{at}.norm2": hidden}
+        for at in ("merger", *(f"deepstack_merger_list.{level}" for level in range(len(self.levels)))):
+            linears |= {f"{at}.linear_fc1": (joint, joint), f"{at}.linear_fc2": (config.out_hidden_size, joint)}
+            norms[f"{at}.norm"] = hidden if at == "merger" else joint
+        for name, shape in linears.items():
+            found |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+        for name, size in norms.items():
+            found |= {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+        return found
+
+    @property
+    def block(self) -> int:
+        """Patches of a row."""
+        return self.config.spatial_merge_size**2
+
+    def weights_of(self, read: Read) -> Weights:
+        def merger(name: str) -> Merger:
+            return Merger(norm(f"{name}.norm"), linear(read, f"{name}.linear_fc1"), linear(read, f"{name}.linear_fc2"))
+
+        def norm(name: str) -> Norm:
+            return layer_norm(read, name, EPS)
+
+        return Weights(
+            linear(read, "patch_embed.proj"),
+            read("pos_embed.weight"),
+            tuple(
+                Block(
+                    norm(f"{at}.norm1"),
+                    linear(read, f"{at}.attn.qkv"),
+                    linear(read, f"{at}.attn.proj"),
+                    norm(f"{at}.norm2"),
+                    linear(read, f"{at}.mlp.linear_fc1"),
+                    linear(read, f"{at}.mlp.linear_fc2"),
+                )
+                for at in (f"blocks.{layer}" for layer in range(self.config.depth))
+            ),
+            merger("merger"),
+            tuple(merger(f"deepstack_merger_list.{level}") for level in range(len(self.levels))),
+        )
+
+    def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
+        weights = self.weights
+        x = F.linear(patches, *weights.embed)
+        self.kernels.add_positions(x, fields.patches, weights.positions, None)
+        stream = Stream(x, self.kernels)
+        side = {}
+        for layer, block in enumerate(weights.blocks):
+            through(block, stream, self.mlp, self.turns, self.config.num_heads, fields.patches, fields.tiles)
+            if layer in self.levels:
+                level = self.levels.index(layer)
+                merger = weights.deepstack[level]
+                four = stream.settled().view(-1, self.block * x.shape[1])
+                side[level] = self.merged(
+                    normed(four, None, merger.norm, shape.rows, self.kernels)[: shape.rows], merger
+                )
+        joint = stream.normed(weights.merger.norm, shape.rows * self.block)
+        rows = joint.view(-1, self.block * x.shape[1])[: shape.rows]
+        return self.merged(rows, weights.merger), *(side[level] for level in range(len(self.levels)))
+
+    def mlp(self, x: Tensor, block: Block) -> Tensor:
+        return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
+
+    def merged(self, x: Tensor, merger: Merger) -> Tensor:
+        return F.linear(self.kernels.gelu(F.linear(x, *merger.up)), *merger.down)
+
+
+def grid(merge: int, side: int, frames: int, height: int, width: int) -> Grid:
+    """Patches in merge order, the same places in each frame."""
+    row, column = (places[grids.blocks(height, width, merge)] for places in grids.raster(height, width))
+    down, share_down = grids.linear(grids.corner_to_corner(height, side), side)
+    across, share_across = grids.linear(grids.corner_to_corner(width, side), side)
+    frame = joined([row, column, down[row], across[column], share_down[row], share_across[column]])
+    rows = frames * height * width // merge**2
+    return Grid(np.tile(frame, (frames, 1)), np.zeros((rows, 0), dtype=np.int32), no_windows())

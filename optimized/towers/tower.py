@@ -1,0 +1,149 @@
+"""A fast tower: a plan on the host, one copy up, and work on the device whose shape the plan alone decides.
+
+Bits. The rows of an item do not depend on what else is in the call (NUM-001): attention goes over tiles of one size, each
+within its segment; everything else goes row by row; and linears, whose libraries add up in other orders where rows are few,
+get at least ``row_floor`` of them. Rows of padding hold anything but NaN, and nothing that is kept depends on them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from optimized.graphs import GraphCache
+from optimized.staging import StagingRing
+from optimized.towers.checkpoint import Stored
+from optimized.towers.kernels import kernels_for
+from optimized.towers.plan import Fields, Plan, Records, Shape, plan
+from optimized.towers.trunk import SIDE, Turns
+from optimized.towers.weights import Linear, Read, mapped, tensors
+from plumbline.interface import Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
+
+GRAPHED = 4096
+"""Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
+
+Weights = TypeVar("Weights", bound=tuple[Any, ...])
+
+
+class FastTower(ABC, Generic[Weights]):
+    """``plumbline.interface.LoadedTower``: what the families share.
+
+    A family says what a checkpoint holds (``shapes``), what is made of it (``weights_of``), what a plan's records are
+    (``records``), and what is done (``forward``).
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        port: DevicePort,
+        *,
+        name: str,
+        hidden_size: int,
+        side_levels: int,
+        layout: Mapping[str, Any],
+        turns: Turns,
+        records: Records,
+    ) -> None:
+        """layout: fields of every modality's layout but the placeholder. Raises BadCheckpoint."""
+        places = {Modality.IMAGE: checkpoint.image_token_id, Modality.VIDEO: checkpoint.video_token_id}
+        self.spec = TowerSpec(
+            name=name,
+            hidden_size=hidden_size,
+            side_levels=side_levels,
+            vocab_size=checkpoint.vocab_size,
+            dtype=checkpoint.dtype,
+            payload_dtypes=frozenset({torch.float32, torch.bfloat16, torch.float16, checkpoint.dtype}),
+            layouts={modality: Layout(place, has_grid=True, **layout) for modality, place in places.items()},
+        )
+        self.epoch, self.row_floor = 0, 1
+        self.port, self.device = port, port.device
+        self.staging = StagingRing(port) if port.device.type != "cpu" else None
+        self.graphs = GraphCache(port) if port.device.type != "cpu" else None
+        self.records = records
+        self.kernels = kernels_for(port.device)
+        self.turns = mapped(turns, port.move)
+        self.weights = mapped(self.read(checkpoint.folder), port.move)
+
+    @property
+    def linear_shapes(self) -> tuple[tuple[int, int], ...]:
+        return tuple(sorted({(len(weight), weight.shape[1]) for weight, _ in linears(self.weights)}))
+
+    # ---------------------------------------------------------------------------------------------------- the families
+
+    @abstractmethod
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of every weight in a checkpoint, by its name there."""
+
+    @abstractmethod
+    def weights_of(self, read: Read) -> Weights:
+        """What the tower computes with, fused and permuted as it likes, on the CPU."""
+
+    @abstractmethod
+    def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
+        """Rows [shape.rows, hidden_size] and those of each side level. patches: [shape.patches, width], of the tower's dtype.
+
+        Work on the device and nothing else, the same for all calls of ``shape``. Patches and rows beyond the plan's own hold
+        any numbers.
+        """
+
+    # --------------------------------------------------------------------------------------------------------- a call
+
+    @torch.no_grad()
+    def __call__(self, packed: Packed) -> Encoded:
+        """At least one item. rows and each of side: [R, hidden_size]."""
+        if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
+            raise ValueError(f"a side of {longest} patches, where at most {SIDE} are supported")
+        made = plan(packed, self.records)
+        shape = made.shape.above(self.row_floor)
+        captured = self.graphs is not None and shape.patches <= GRAPHED
+        rows, *side = self.run(packed.patches, made, shape.bucket() if captured else shape, captured)
+        count = made.shape.rows
+        return Encoded(rows[:count], tuple(level[:count] for level in side))
+
+    def run(self, patches: Tensor, made: Plan, shape: Shape, captured: bool) -> tuple[Tensor, ...]:
+        """What ``forward`` gives. shape: any that holds the plan. captured: replayed as a graph."""
+        inputs = self.padded(patches, shape.patches), self.up(made.padded(shape, self.records))
+
+        def body(patches: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
+            return self.forward(patches, Fields.of(vector, shape, self.records), shape)
+
+        return self.graphs(shape, body, inputs) if captured and self.graphs else body(*inputs)
+
+    def up(self, vector: Tensor) -> Tensor:
+        return self.staging.upload([vector]) if self.staging else vector
+
+    def padded(self, patches: Tensor, count: int) -> Tensor:
+        """[count, width] in the tower's dtype, zero after the last patch; a copy only where it is not so already."""
+        flat = patches.flatten(1)
+        if len(flat) == count:
+            return flat.to(self.spec.dtype)
+        out = torch.empty(count, flat.shape[1], dtype=self.spec.dtype, device=flat.device)
+        out[: len(flat)] = flat
+        out[len(flat) :].zero_()
+        return out
+
+    # -------------------------------------------------------------------------------------------------------- weights
+
+    def read(self, folder: Path) -> Weights:
+        """The weights of a checkpoint, on the CPU. Raises BadCheckpoint."""
+        return mapped(self.weights_of(Stored(folder, self.shapes())), lambda weight: weight.to(self.spec.dtype))
+
+    @torch.no_grad()
+    def update(self, folder: Path, epoch: int) -> None:
+        """See ``plumbline.interface.LoadedTower``. Into the same memory, since captured work reads it there."""
+        fresh = self.read(folder)
+        for old, new in zip(tensors(self.weights), tensors(fresh), strict=True):
+            old.copy_(new)
+        self.epoch = epoch
+
+
+def linears(tree: object) -> list[Linear]:
+    """All linears of a tree."""
+    if isinstance(tree, Linear):
+        return [tree]
+    return [found for branch in tree for found in linears(branch)] if isinstance(tree, tuple) else []

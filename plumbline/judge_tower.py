@@ -1,0 +1,146 @@
+"""Judges a tower by stories: each picture has the rows that a fresh tower gives for it alone, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from plumbline.bench import Verdicts
+from plumbline.certify import certify, same_bits
+from plumbline.interface import Capability, Checkpoint, DevicePort, Encoded, Implementation, LoadedTower
+from plumbline.small_tower import checkpoint
+from plumbline.tower_calls import Call, Picture, Story, Update, alone, packed
+
+EPOCHS = 4
+"""Weights that stories change between."""
+
+LITTER = (1 << 6, 1 << 10, 1 << 14)
+"""Numbers in the tensors of NaN that are made and dropped after each call: what unwritten memory is likely to hold then."""
+
+
+def folders_of(root: Path, **options: Any) -> list[Path]:
+    """Small checkpoints of one configuration, with other weights in each. options: those of ``checkpoint``."""
+    first = checkpoint(root / "0", **options)
+    found = [first]
+    for epoch in range(1, EPOCHS):
+        folder = root / str(epoch)
+        folder.mkdir()
+        (folder / "config.json").write_bytes((first / "config.json").read_bytes())
+        weights = {name: value.roll(epoch, 0) for name, value in load_file(first / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        found.append(folder)
+    return found
+
+
+@dataclass(frozen=True)
+class Served:
+    """A call of a story. levels: what it returned. seen: their copies, queued directly after the call."""
+
+    number: int
+    call: Call
+    epoch: int
+    levels: tuple[Tensor, ...]
+    seen: tuple[Tensor, ...]
+
+
+class TowerJudge:
+    """Of one implementation on one device. port: made anew for every tower."""
+
+    def __init__(self, implementation: Implementation, folders: Sequence[Path], port: Callable[[], DevicePort]) -> None:
+        self.implementation, self.folders, self.port = implementation, folders, port
+        self.row_floor = 1
+        self._alone: dict[tuple[Picture, int], tuple[Tensor, ...]] = {}
+
+    def load(self, epoch: int = 0) -> LoadedTower:
+        """A fresh tower with the weights of ``epoch``, all of them arrived."""
+        assert self.implementation.tower
+        weights = Checkpoint(self.folders[epoch], torch.float32, image_token_id=61, video_token_id=62, vocab_size=64)
+        port = self.port()
+        tower = self.implementation.tower(weights, port)
+        tower.row_floor = self.row_floor
+        torch.get_device_module(port.device).synchronize()
+        return tower
+
+    def certify(self) -> None:
+        """Finds the row floor, on the port's device. A tower that has none is broken in other ways than are judged here."""
+        certificate = certify(self.load(), row_counts=(*range(1, 40), 64, 200))
+        assert certificate.invariant, f"not batch invariant: {certificate.broken}"
+        assert certificate.row_floor is not None
+        self.row_floor = certificate.row_floor
+
+    def expect(self, story: Story) -> None:
+        """Encodes alone what the story will call for. To be done before it, since it waits for the device."""
+        epoch = 0
+        for step in story.steps:
+            if isinstance(step, Update):
+                epoch = step.epoch
+                continue
+            for picture in step.pictures:
+                if (picture, epoch) not in self._alone:
+                    tower = self.load(epoch)
+                    self._alone[picture, epoch] = tuple(level.cpu() for level in levels_of(self.encode(tower, picture)))
+
+    def encode(self, tower: LoadedTower, what: Picture | Call) -> Encoded:
+        """Keeps nothing of what the tower was given: it holds itself what it still reads."""
+        call = packed(tower.spec, what) if isinstance(what, Call) else alone(tower.spec, what)
+        return tower(dataclasses.replace(call, patches=self.port().move(call.patches)))
+
+    def judge(self, story: Story) -> Verdicts:
+        """GRAPH-006, and the story's own requirement; NUM-001 for a tower without graphs.
+
+        Nobody waits for the device between the calls.
+        """
+        claims = self.implementation.capabilities
+        graphs = Capability.GRAPHS in claims or not story.requirement.startswith("GRAPH")
+        requirement = story.requirement if graphs else "NUM-001"
+        verdicts = Verdicts()
+        for served in list(self.tell(story)):
+            where = f"{story.name}: call {served.number}"
+            held = all(same_bits(a.cpu(), b.cpu()) for a, b in zip(served.levels, served.seen, strict=True))
+            verdicts.check("GRAPH-006", held, f"{where} gave rows that changed with a later call")
+            wrong = list(self.wrong_of(served))
+            verdicts.check(requirement, not wrong, f"{where}: {'; '.join(wrong[:3])}")
+        return verdicts
+
+    def tell(self, story: Story) -> Iterator[Served]:
+        """The story, on a tower of its own."""
+        tower, epoch = self.load(), 0
+        device = self.port().device
+        module = torch.get_device_module(device)
+        streams = (module.current_stream(), module.Stream())
+        for number, step in enumerate(story.steps):
+            if isinstance(step, Update):
+                epoch = step.epoch
+                tower.update(self.folders[epoch], epoch)
+                continue
+            with module.stream(streams[step.second_stream]):
+                levels = levels_of(self.encode(tower, step))
+                seen = tuple(level.clone() for level in levels)
+                for numbers in LITTER:
+                    torch.full((numbers,), math.nan, device=device)
+            yield Served(number, step, epoch, levels, seen)
+        module.synchronize()
+
+    def wrong_of(self, served: Served) -> Iterator[str]:
+        at = 0
+        for picture in served.call.pictures:
+            wanted = self._alone[picture, served.epoch]
+            end = at + len(wanted[0])
+            for level, (mine, theirs) in enumerate(zip(wanted, served.seen, strict=True)):
+                rows = theirs[at:end].cpu()
+                if not same_bits(mine, rows):
+                    how = "are no numbers" if rows.isnan().any() else "are not those of the picture alone"
+                    yield f"rows {at} to {end} of level {level} {how} ({picture})"
+            at = end
+
+
+def levels_of(encoded: Encoded) -> tuple[Tensor, ...]:
+    return (encoded.rows, *encoded.side)

@@ -1,0 +1,153 @@
+"""Stories: sequences of calls of one tower, each drawn to be hard on what a tower keeps from one call to the next.
+
+A tower that captures graphs keeps their inputs, outputs, workspaces and numbers, and a call can meet those of another one.
+Every story is about one requirement; which rows are right is the same in all of them: those of each picture alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TypeAlias
+
+import torch
+
+from plumbline.certify import join
+from plumbline.interface import Modality, Packed, PackedItem, TowerSpec
+from plumbline.small_tower import values
+
+SIZES = 40
+"""Calls of so many sizes in one story: more than any tower keeps graphs for."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """frames; height and width of a frame, in rows of output. content: a number that its patches follow from.
+
+    Several frames are a video. Sizes are counted as if each frame had rows of its own, whether the tower pools them or not.
+    """
+
+    frames: int
+    height: int
+    width: int
+    content: int
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.VIDEO if self.frames > 1 else Modality.IMAGE
+
+
+@dataclass(frozen=True)
+class Call:
+    """Pictures in one call, on the default stream of the device or on a second one."""
+
+    pictures: tuple[Picture, ...]
+    second_stream: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """Other weights. epoch: their number, which counts from 0."""
+
+    epoch: int
+
+
+Step: TypeAlias = Call | Update
+
+
+@dataclass(frozen=True)
+class Story:
+    requirement: str
+    name: str
+    steps: tuple[Step, ...]
+
+
+def stories(seed: int, videos: bool) -> Iterator[Story]:
+    """One of each kind. videos: some pictures have several frames."""
+    draw = Draw(random.Random(seed), videos)
+    yield Story("GRAPH-001", "equal totals, other partitions", draw.partitions())
+    yield Story("GRAPH-002", "a large call, and smaller ones in its place", draw.shrinking())
+    yield Story("GRAPH-003", "small, large, small", draw.canaries())
+    yield Story("GRAPH-003", "small and large at the same time", draw.streams())
+    yield Story("GRAPH-004", "many sizes, and the first again", draw.sizes())
+    yield Story("GRAPH-005", "the same call many times, images and videos", draw.again())
+    yield Story("EPOCH-003", "other weights between calls", draw.updates())
+
+
+@dataclass
+class Draw:
+    random: random.Random
+    videos: bool
+
+    def picture(self, rows: int) -> Picture:
+        """A picture of so many rows."""
+        cuts = [
+            (frames, height, rows // (frames * height))
+            for frames in range(1, (4 if self.videos else 1) + 1)
+            for height in range(1, 5)
+            if rows % (frames * height) == 0
+        ]
+        return Picture(*self.random.choice(cuts), content=self.random.randrange(4))
+
+    def call(self, rows: int) -> Call:
+        """Pictures of so many rows in all."""
+        pictures = []
+        while rows:
+            pictures.append(self.picture(self.random.randint(1, rows)))
+            rows -= pictures[-1].frames * pictures[-1].height * pictures[-1].width
+        return Call(tuple(pictures))
+
+    def partitions(self) -> tuple[Step, ...]:
+        rows = self.random.randint(6, 16)
+        whole = Call((self.picture(rows),))
+        return (*(self.call(rows) for _ in range(6)), whole, self.call(rows))
+
+    def shrinking(self) -> tuple[Step, ...]:
+        rows = self.random.randint(8, 24)
+        fewer = sorted(self.random.sample(range(1, rows), 6), reverse=True)
+        return (self.call(rows), *(self.call(count) for count in fewer), self.call(rows))
+
+    def canaries(self) -> tuple[Step, ...]:
+        small = self.call(self.random.randint(1, 5))
+        large = [self.call(count) for count in sorted(self.random.sample(range(16, 80), 3))]
+        return (small, large[0], small, large[1], small, large[2], large[0], small)
+
+    def streams(self) -> tuple[Step, ...]:
+        small, large = self.call(self.random.randint(1, 5)), self.call(self.random.randint(16, 80))
+        return tuple(replace(call, second_stream=k % 2 == 1) for k, call in enumerate((small, large, large, small) * 3))
+
+    def sizes(self) -> tuple[Step, ...]:
+        calls = [self.call(count) for count in self.random.sample(range(1, 4 * SIZES), SIZES)]
+        return (*calls, *calls[:3], *self.random.sample(calls, 5))
+
+    def again(self) -> tuple[Step, ...]:
+        rows = 4 * self.random.randint(1, 4)
+        image = Call((Picture(1, 2, rows // 2, self.random.randrange(4)),))
+        other = Call((Picture(2 if self.videos else 1, 1, rows // 2, self.random.randrange(4)),) * 2)
+        mixed = Call((self.picture(rows // 2), self.picture(rows // 2)))
+        return (image,) * 3 + (other, image, mixed) * 2
+
+    def updates(self) -> tuple[Step, ...]:
+        calls = [self.call(self.random.randint(1, 24)) for _ in range(3)]
+        return (*calls, Update(1), *calls, Update(2), calls[0], Update(3), *calls, calls[0])
+
+
+def alone(spec: TowerSpec, picture: Picture) -> Packed:
+    """The picture in a call of its own, on the CPU."""
+    layout = spec.layouts[picture.modality]
+    height, width = picture.height * layout.merge, picture.width * layout.merge
+    patches = picture.frames * height * width
+    dtype = spec.dtype if spec.dtype in spec.payload_dtypes else min(spec.payload_dtypes, key=str)
+    segments = [patches] if layout.pools_frames else [height * width] * picture.frames
+    return Packed(
+        patches=values((patches, *layout.patch_shape), f"picture {picture}").to(dtype),
+        cu_seqlens=torch.tensor([0, *accumulate(segments)]),
+        items=(PackedItem(picture.modality, (picture.frames, height, width), (patches,), {}),),
+    )
+
+
+def packed(spec: TowerSpec, call: Call) -> Packed:
+    """On the CPU."""
+    return join([alone(spec, picture) for picture in call.pictures])

@@ -1,0 +1,83 @@
+"""Reads a checkpoint with Hugging Face names: ``config.json`` and ``*.safetensors``, of a tower alone or of a whole model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from plumbline.interface import BadCheckpoint
+
+C = TypeVar("C")
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    """``config.json`` as it is. Raises BadCheckpoint."""
+    try:
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"cannot be read: {error}", where="config.json") from error
+    if not isinstance(raw, dict):
+        raise BadCheckpoint("is not an object", where="config.json")
+    return raw
+
+
+def vision_part(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The vision configuration, which is a part of a whole model's. Its rotation is spelled out, as ``rope_theta``."""
+    vision = dict(raw.get("vision_config", raw))
+    rope = vision.get("rope_parameters") or {}
+    require({"rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default")})
+    return {"rope_theta": rope.get("rope_theta", 10_000.0)} | vision
+
+
+def build(kind: type[C], raw: Mapping[str, Any]) -> C:
+    """A configuration out of the fields of ``raw`` that it names; lists become tuples. Raises BadCheckpoint."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    if absent := [name for name in names if name not in raw]:
+        raise BadCheckpoint(f"no {', '.join(absent)}", where="config.json")
+    return kind(**{name: tuple(raw[name]) if isinstance(raw[name], list) else raw[name] for name in names})
+
+
+def require(rules: Mapping[str, bool]) -> None:
+    """Raises BadCheckpoint with the first rule that does not hold."""
+    for rule, holds in rules.items():
+        if not holds:
+            raise BadCheckpoint(rule, where="config.json")
+
+
+def read_weights(folder: Path, inside: str, device: torch.device) -> dict[str, Tensor]:
+    """All weights of the tower, by name, in the stored dtype.
+
+    inside: a pattern of the names that a whole model gives to the tower's weights; its group is the name here. A
+    checkpoint without any such name is that of the tower alone. Raises BadCheckpoint.
+    """
+    try:
+        paths = sorted(folder.glob("*.safetensors"))
+        files: list[Any] = [safe_open(path, framework="pt", device=str(device)) for path in paths]
+        stored = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        names = {match[1]: name for name in stored if (match := re.fullmatch(inside, name))}
+        return {
+            short: stored[name].get_tensor(name) for short, name in (names or {name: name for name in stored}).items()
+        }
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
+
+
+def check_shapes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    """Raises BadCheckpoint unless there are exactly the weights of ``shapes``."""
+    for what, names in {
+        "missing": shapes.keys() - weights.keys(),
+        "unexpected": weights.keys() - shapes.keys(),
+    }.items():
+        if names:
+            raise BadCheckpoint(f"{len(names)} weights {what}: {', '.join(sorted(names)[:5])}", where=folder.name)
+    for name, weight in weights.items():
+        if tuple(weight.shape) != shapes[name]:
+            raise BadCheckpoint(f"shape {tuple(weight.shape)}, expected {shapes[name]}", where=name)
