@@ -6,23 +6,25 @@ with Party(["cpu"] * 2, folder, meeting_place) as party:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from plumbline.certify import ROW_COUNTS, certify
+from plumbline.certify import certify
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
     Budgets,
     Checkpoint,
     Chunk,
+    Failure,
     Item,
+    LoadedTower,
     Modality,
+    Payload,
     Prepared,
     Request,
     Rows,
@@ -33,6 +35,7 @@ from plumbline.ranks import join
 from plumbline.remote import Remote
 from plumbline.resolve import resolve
 from plumbline.small_tower import values
+from plumbline.transport_fields import parts_of
 from plumbline.transport_remote import port_of
 from reference.towers import load
 
@@ -41,8 +44,6 @@ R = TypeVar("R")
 
 BUDGETS = Budgets(cache_bytes=0, patches_per_call=1 << 16, item_patches=1 << 16)
 TEXT, IMAGE, VIDEO, VOCABULARY = 1, 61, 62, 64
-SMALL_CALLS = (*range(1, 40), 64, 200, 1200)
-"""Rows of calls of the pictures of a test; on a CPU a full sweep takes seconds."""
 SILENCE = 8.0
 """Seconds after which a rank that does not answer is lost."""
 
@@ -56,61 +57,99 @@ class Picture:
     width: int
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What all ranks are told. devices: by rank. folder: the tower's. meeting_place: a file that is not there yet.
+
+    spec, replaced: the implementation, whose own tower is used if it has one. dtype: the tower's.
+    """
+
+    devices: tuple[str, ...]
+    folder: Path
+    meeting_place: Path
+    spec: str = "optimized"
+    replaced: tuple[str, ...] = ()
+    dtype: torch.dtype = torch.float32
+
+
 @dataclass
 class Served:
     """What one rank has of a step. rows: of each picture, main and side rows on the host, or the error's class.
 
-    opened: pictures whose payloads it opened. seconds: of the step and its settling.
+    opened: pictures whose payloads it opened.
     """
 
     rows: list[tuple[Tensor, ...] | str]
     opened: list[int]
-    seconds: float
 
 
 class TowerRank:
     """One rank, or one alone: an implementation's parts around the tower. Each picture is a request of its own."""
 
-    def __init__(
-        self, rank: int, devices: Sequence[str], folder: Path, meeting_place: Path, spec: str, replaced: Sequence[str]
-    ) -> None:
+    def __init__(self, setting: Setting, rank: int) -> None:
         torch.set_num_threads(1)
-        self.device = torch.device(devices[rank])
+        self.device = torch.device(setting.devices[rank])
         if self.device.type != "cpu":
             torch.get_device_module(self.device).set_device(self.device)
-        parts, port = resolve(spec, replaced).implementation, port_of(self.device)
-        dtype, row_counts = (torch.float32, SMALL_CALLS) if self.device.type == "cpu" else (torch.bfloat16, ROW_COUNTS)
-        tower = (parts.tower or load)(Checkpoint(folder, dtype, IMAGE, VIDEO, VOCABULARY), port)
-        assert certify(tower, row_counts).invariant
-        size = len(devices)
-        self.ranks = join(meeting_place, rank, size, self.device, SILENCE) if size > 1 else None
-        runtime = Runtime(tower.spec, port, BUDGETS, ranks=self.ranks)
+        parts, port = resolve(setting.spec, setting.replaced).implementation, port_of(self.device)
+        checkpoint = Checkpoint(setting.folder, setting.dtype, IMAGE, VIDEO, VOCABULARY)
+        self.tower: LoadedTower = (parts.tower or load)(checkpoint, port)
+        size = len(setting.devices)
+        self.ranks = join(setting.meeting_place, rank, size, self.device, SILENCE) if size > 1 else None
+        spec = self.tower.spec
+        runtime = Runtime(spec, port, BUDGETS, ranks=self.ranks)
         assert parts.identify and parts.prepare and parts.encoder and parts.embed
-        self.layout = tower.spec.layouts[Modality.IMAGE]
+        self.layout = spec.layouts[Modality.IMAGE]
         self.prepare = parts.prepare(runtime, parts.identify(runtime))
-        self.embed = parts.embed(runtime, parts.encoder(runtime, tower), None)
+        self.embed = parts.embed(runtime, parts.encoder(runtime, self.tower), None)
+
+    def certify(self, row_counts: Sequence[int]) -> int:
+        """Finds the row floor that the tower needs here, and sets it."""
+        assert certify(self.tower, row_counts).invariant
+        return self.tower.row_floor
+
+    def use_floor(self, row_floor: int) -> None:
+        self.tower.row_floor = row_floor
 
     def serve(self, pictures: Sequence[Picture]) -> Served:
-        """Prepares, admits and runs all pictures in one step, and finishes them."""
-        prepared = [one for one in self.prepare([self._request(p) for p in pictures]) if isinstance(one, Prepared)]
-        features = []
-        for one in prepared:
-            (item,) = one.items
-            assert isinstance(item.payload, Tensor)
-            features.append(LocalFeature(item.payload))
-            self.embed.admit(replace(one, items=(replace(item, payload=features[-1]),)))
-        began = time.perf_counter()
-        step = self.embed.step([Chunk(one.request_id, 0, len(one.token_ids)) for one in prepared])
-        errors = {failure.request_id: failure.error for failure in step.settle()}
-        seconds = time.perf_counter() - began
+        """All pictures in one step."""
+        requests = self.admit(pictures)
+        features = [part for one in requests for part in parts_of(one.items[0].payload)]
         rows: list[tuple[Tensor, ...] | str] = []
-        for result in step.results:
-            error = errors.get(result.request_id) if isinstance(result, Rows) else result.error
+        for result in self.step(requests):
             whole = (result.rows, *result.side) if isinstance(result, Rows) else ()
+            error = result.error if isinstance(result, Failure) else None
             rows.append(type(error).__name__ if error else tuple(level.cpu() for level in whole))
-        for one in prepared:
+        opened = [k for k, one in enumerate(features) if isinstance(one, LocalFeature) and "open" in one.events]
+        self.finish(requests)
+        return Served(rows, opened)
+
+    def admit(self, pictures: Sequence[Picture]) -> list[Prepared]:
+        """Prepares all, and admits them with the payloads that the ranks are to read."""
+        admitted = []
+        for one in self.prepare([self._request(picture) for picture in pictures]):
+            assert isinstance(one, Prepared)
+            items = tuple(replace(item, payload=self.payload(item.payload)) for item in one.items)
+            admitted.append(replace(one, items=items))
+            self.embed.admit(admitted[-1])
+        return admitted
+
+    def payload(self, payload: Payload) -> Payload:
+        """As it arrives."""
+        assert isinstance(payload, Tensor)
+        return LocalFeature(payload)
+
+    def step(self, requests: Sequence[Prepared]) -> list[Rows | Failure]:
+        """All of the requests at once. What settling took back is a failure."""
+        step = self.embed.step([Chunk(one.request_id, 0, len(one.token_ids)) for one in requests])
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize(self.device)
+        lost = {failure.request_id: failure for failure in step.settle()}
+        return [lost.get(result.request_id, result) for result in step.results]
+
+    def finish(self, requests: Sequence[Prepared]) -> None:
+        for one in requests:
             self.embed.finish(one.request_id)
-        return Served(rows, [k for k, feature in enumerate(features) if "open" in feature.events], seconds)
 
     def _request(self, picture: Picture) -> Request:
         grid = torch.tensor([[1, picture.height, picture.width]])
@@ -120,28 +159,22 @@ class TowerRank:
         return Request(f"p{picture.seed}", torch.tensor([TEXT, *[IMAGE] * rows, TEXT]), (item,))
 
 
-class Party:
-    """Ranks, one for each device, which live as long as the ``with`` block."""
+S = TypeVar("S", bound=TowerRank)
 
-    def __init__(
-        self,
-        devices: Sequence[str],
-        folder: Path,
-        meeting_place: Path,
-        spec: str = "optimized",
-        replaced: Sequence[str] = (),
-    ) -> None:
-        self.ranks = [
-            Remote(TowerRank, rank, devices, folder, meeting_place, spec, replaced) for rank in range(len(devices))
-        ]
 
-    def all(self, function: Callable[Concatenate[TowerRank, P], R], *arguments: P.args, **named: P.kwargs) -> list[R]:
+class Party(Generic[S]):
+    """Ranks of a kind, one for each device, which live as long as the ``with`` block."""
+
+    def __init__(self, kind: Callable[[Setting, int], S], setting: Setting) -> None:
+        self.ranks = [Remote(kind, setting, rank) for rank in range(len(setting.devices))]
+
+    def all(self, function: Callable[Concatenate[S, P], R], *arguments: P.args, **named: P.kwargs) -> list[R]:
         """The call on all ranks at the same time. By rank what it returned."""
         for rank in self.ranks:
             rank.send(function, *arguments, **named)
         return [rank.answer() for rank in self.ranks]
 
-    def __enter__(self) -> Party:
+    def __enter__(self) -> Party[S]:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import torch
 from plumbline.build import bits_of
 from plumbline.interface import Capability
 from plumbline.parts import claimed
-from plumbline.rank_processes import SILENCE, Party, Picture, Served, TowerRank
+from plumbline.rank_processes import SILENCE, Party, Picture, Served, Setting, TowerRank
 from plumbline.resolve import Subject
 from plumbline.small_tower import checkpoint
 
 SIZES = (2, 4, 6, 8, 10)
+ROW_COUNTS = (*range(1, 40), 64, 200, 1200)
+"""Of calls with some of these pictures; a full sweep takes seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +61,10 @@ def folder(tmp_path: Path) -> Path:
 def test_ranks_give_the_bits_of_one_until_one_of_them_is_gone(
     subject: Subject, size: int, end: str, folder: Path, tmp_path: Path
 ) -> None:
-    alone = TowerRank(0, ["cpu"], folder, tmp_path, subject.spec, subject.replaced)
-    with Party(["cpu"] * size, folder, tmp_path / "meeting", subject.spec, subject.replaced) as party:
+    setting = Setting(("cpu",) * size, folder, tmp_path / "meeting", subject.spec, subject.replaced)
+    with Party(TowerRank, setting) as party:
+        alone = TowerRank(replace(setting, devices=("cpu",)), 0)
+        party.all(TowerRank.use_floor, alone.certify(ROW_COUNTS))
         for pictures in STEPS:
             served = party.all(TowerRank.serve, pictures)
             wanted = alone.serve(pictures)

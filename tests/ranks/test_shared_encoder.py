@@ -155,7 +155,8 @@ def test_all_hear_the_same(said: list[list[int | PlumblineError]]) -> None:
     for rank, (row, heard) in enumerate(zip(said, first[0], strict=True)):
         for one, text in zip(row, heard, strict=True):
             kind = type(one).__name__
-            assert text == repr(one) or text.startswith((f"{kind}('rank {rank}", f'{kind}("rank {rank}'))
+            named = text.startswith((f"{kind}('rank {rank}", f'{kind}("rank {rank}'))
+            assert named if isinstance(one, PlumblineError) else text == repr(one)
     failed = [any(isinstance(one, PlumblineError) for one in column) for column in zip(*said, strict=True)]
     assert [text != "None" for text in first[1]] == failed
 

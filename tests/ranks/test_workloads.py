@@ -37,7 +37,7 @@ def test_workloads_on_ranks_reach_what_kills_bugs(subject: Subject, request: pyt
     # Cases of one drawing resemble each other, so several drawings are counted together.
     seeds = [request.config.option.plumbline_seed + 99 + 1000 * k for k in range(4)]
     cases = rank_cases(subject.implementation.capabilities)
-    drawings = [explore_cases(cases, partial(check_ranks, implementation=subject.implementation), 60, s) for s in seeds]
+    drawings = [explore_cases(cases, partial(check_ranks, implementation=subject.implementation), 40, s) for s in seeds]
     count = sum(found.cases for found in drawings)
     reach = {name: sum(found.reach[name] for found in drawings) / count for name in FLOORS}
     low = {name: reach[name] for name, least in FLOORS.items() if reach[name] < least}
@@ -57,7 +57,7 @@ def test_a_case_survives_json() -> None:
 
 
 def words(*values: int) -> torch.Tensor:
-    return torch.tensor(values)
+    return torch.tensor(values, dtype=torch.int64)
 
 
 def rows(count: int, width: int = 2) -> torch.Tensor:
