@@ -10,6 +10,8 @@ from plumbline.rank_case import RankCase
 from plumbline.rank_run import run_ranks
 from plumbline.trace import Hang
 
+PART = 16
+"""Of as many cases as there are workloads: each is run on up to five engines."""
 FLOORS = {
     **{f"{count} ranks": 0.05 for count in (1, 2, 3, 4)},
     "fault: tower": 0.05,

@@ -44,7 +44,7 @@ R = TypeVar("R")
 
 BUDGETS = Budgets(cache_bytes=0, patches_per_call=1 << 16, item_patches=1 << 16)
 TEXT, IMAGE, VIDEO, VOCABULARY = 1, 61, 62, 64
-SILENCE = 8.0
+SILENCE = 6.0
 """Seconds after which a rank that does not answer is lost."""
 
 

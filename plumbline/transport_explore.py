@@ -162,13 +162,14 @@ def explore_session(
     judge: Callable[[C], tuple[Verdicts, set[str]]],
     options: argparse.Namespace,
     shard: int,
+    part: int = PART,
 ) -> CaseExploration:
-    """As many cases as the session's profile asks for. options: pytest's, with those of the plugin."""
+    """As many cases as the session's profile asks for, or one in ``part``. options: pytest's, with those of the plugin."""
     profile = PROFILES[options.profile]
     return explore_cases(
         strategy,
         judge,
-        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else PART),
+        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else part),
         session_seed=options.plumbline_seed + shard,
         seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
         stop_at_first=profile.stop_at_first,

@@ -12,7 +12,7 @@ from plumbline.interface import Capability, Ranks
 from plumbline.parts import claimed
 from plumbline.profiles import PROFILES
 from plumbline.rank_case import RankCase, loads, rank_cases
-from plumbline.rank_explore import FLOORS, check_ranks
+from plumbline.rank_explore import FLOORS, PART, check_ranks
 from plumbline.rank_threads import Diverged, Meeting
 from plumbline.resolve import Subject
 from plumbline.transport_explore import explore_cases, explore_session
@@ -24,7 +24,7 @@ def test_generated_workloads_on_ranks(
 ) -> None:
     claimed(subject, Capability.RANKS)
     judged = partial(check_ranks, implementation=subject.implementation)
-    found = explore_session(rank_cases(subject.implementation.capabilities), judged, request.config.option, shard)
+    found = explore_session(rank_cases(subject.implementation.capabilities), judged, request.config.option, shard, PART)
     record_property("exploration", found.data("ranks"))
     assert not found.findings, found.said
 
