@@ -29,7 +29,7 @@ from plumbline.rank_processes import Party, Picture, Setting, TowerRank
 from plumbline.results import commit, environment
 from plumbline.small_tower import checkpoint
 
-SIZES: dict[str, object] = {
+SIZES: dict[str, Any] = {
     **{"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "out_hidden_size": 4096},
     **{"num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]},
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,37 +12,13 @@ import torch
 
 from plumbline.build import bits_of
 from plumbline.certify import ROW_COUNTS
+from plumbline.cuda.gathering import GatheringRank
 from plumbline.rank_processes import Party, Picture, Setting, TowerRank
 from plumbline.small_tower import checkpoint
 
 SIZES = (2, 4, 6, 8, 16, 32)
 COUNTS = {1: [(4,), (0,)], 2: [(3, 1), (0, 5), (4, 4)], 4: [(3, 0, 7, 1), (0, 0, 0, 9), (2, 2, 2, 2)]}
 """Rows of each rank, by the number of ranks."""
-HELD = 1_000_000_000
-"""Cycles for which a stream is held up: half a second or so."""
-
-
-class GatheringRank(TowerRank):
-    """Gathers behind a stream that is held up."""
-
-    def gather(self, counts: Sequence[int]) -> tuple[list[tuple[int, bool]], float, float]:
-        """By rank how many rows came, and whether they are its. Then seconds of the host in the call, and until all came."""
-        assert self.ranks is not None
-        mine = torch.full(
-            (counts[self.ranks.rank], 48), float(self.ranks.rank), dtype=torch.bfloat16, device=self.device
-        )
-        torch.cuda.synchronize()
-        torch.cuda._sleep(HELD)
-        began = time.perf_counter()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            blocks = self.ranks.gather(mine, counts)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        called = time.perf_counter() - began
-        torch.cuda.synchronize()
-        took = time.perf_counter() - began
-        return [(len(block), bool((block == rank).all())) for rank, block in enumerate(blocks)], called, took
 
 
 @pytest.fixture(autouse=True)
