@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from torch import Tensor
 
 from plumbline.interface import Packed
 from plumbline.small_tower import values
+from tests.numerics.towers import outputs, tower_of
 
 U = 2.0**-24
 PATTERNS = 4
@@ -72,6 +73,9 @@ class Oracle:
         found = model(patches, grid_thw=grids)
         return [found.pooler_output, *getattr(found, "deepstack_features", ())]
 
+    def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
+        return model.named_parameters()  # type: ignore[no-any-return]
+
     def sigmas(self, call: Packed, terms: Terms) -> list[float]:
         """For each output, the root mean square distance of an evaluation to the exact one (see the top of the file)."""
         longest = int(call.cu_seqlens.diff().max())
@@ -79,7 +83,7 @@ class Oracle:
         squares = torch.zeros(len(exact), dtype=torch.float64)
         for pattern in range(PATTERNS):
             moved = copy.deepcopy(self.exact)
-            for name, weight in moved.named_parameters():
+            for name, weight in self.weights(moved):
                 direction = values(weight.shape, f"{name} {pattern}").sign()
                 weight *= 1 + math.sqrt(terms(name, weight, longest)) * U * direction
             for level, (there, here) in enumerate(zip(self.run(moved, call), exact, strict=True)):
@@ -139,3 +143,16 @@ def hold(
         print(what, line)
         assert rms <= 1, line
         assert largest <= 1, line
+
+
+class PlainOracle(Oracle):
+    """The plain tower in float64 in the place of transformers': nothing in it is float32 but angles and times."""
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self.family, self.exact = family, tower_of(folder, torch.float64)
+
+    def run(self, model: Any, call: Packed) -> list[Tensor]:
+        return outputs(model(call))
+
+    def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
+        return model.weights.items()  # type: ignore[no-any-return]
