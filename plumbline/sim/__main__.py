@@ -15,7 +15,6 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -24,7 +23,9 @@ from plumbline.resolve import resolve
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m plumbline.sim", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["workloads", "deliveries", "collecting", "towers"], default="workloads")
+    parser.add_argument(
+        "what", nargs="?", choices=["workloads", "deliveries", "collecting", "towers"], default="workloads"
+    )
     parser.add_argument("--impl", metavar="SPEC", default="optimized")
     parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[])
     parser.add_argument(
