@@ -7,7 +7,7 @@ import dataclasses
 
 import optimized
 from optimized.embed import Embedder, Known
-from plumbline.interface import Encoded
+from plumbline.interface import Encoded, Feature
 
 BUG = "B114"
 PARENT = "optimized"
@@ -15,10 +15,17 @@ ACCEPT = ("LIFE-011",)
 
 
 class ReleasesCached(Embedder):
+    reading: tuple[Feature, ...] = ()
+    """What the rows that are being settled came from."""
+
+    def settle(self, known: Known) -> None:
+        self.reading = known.features
+        super().settle(known)
+
     def admit_rows(self, known: Known) -> Encoded | None:
         cached = super().admit_rows(known)
         if cached is not None:
-            for feature in known.features:
+            for feature in self.reading:
                 feature.release()
         return cached
 
