@@ -34,7 +34,9 @@ implementation = Implementation(
             Capability.DIGEST_V1,
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
+            Capability.RANKS,
             Capability.TOWERS,
+            Capability.GRAPHS,
         }
     ),
     tower=load,
