@@ -4,10 +4,11 @@ was declared to be kept is gone. A retraction goes well until the cache evicts t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import optimized
 from optimized.embed import Embedder, Known
-from plumbline.interface import Encoded, Feature
+from plumbline.interface import Encoded
 
 BUG = "B114"
 PARENT = "optimized"
@@ -15,17 +16,14 @@ ACCEPT = ("LIFE-011",)
 
 
 class ReleasesCached(Embedder):
-    reading: tuple[Feature, ...] = ()
-    """What the rows that are being settled came from."""
-
-    def settle(self, known: Known) -> None:
-        self.reading = known.features
-        super().settle(known)
+    def settle(self, waiting: Sequence[Known]) -> None:
+        self.read = {known: known.features for known in waiting}
+        super().settle(waiting)
 
     def admit_rows(self, known: Known) -> Encoded | None:
         cached = super().admit_rows(known)
         if cached is not None:
-            for feature in self.reading:
+            for feature in self.read[known]:
                 feature.release()
         return cached
 
