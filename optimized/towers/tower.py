@@ -133,7 +133,7 @@ class FastTower(ABC, Generic[Config, Weights]):
         def body(patches: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
             return self.forward(patches, Fields.of(vector, shape, self.records), shape)
 
-        return self.graphs(shape, body, inputs) if captured and self.graphs else body(*inputs)
+        return self.graphs(shape, body, inputs) if captured and self.graphs is not None else body(*inputs)
 
     def up(self, vector: Tensor) -> Tensor:
         return self.staging.upload([vector]) if self.staging else vector
