@@ -1,6 +1,7 @@
 """The implementation as fast as the hardware allows. Its files have the names of the reference's."""
 
 from optimized.cache import LruCache
+from optimized.collect import Collector
 from optimized.embed import Embedder
 from optimized.encode import PackingEncoder
 from optimized.identify import Identifier
@@ -33,10 +34,13 @@ implementation = Implementation(
             Capability.DIGEST_V1,
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
+            Capability.RANKS,
             Capability.TOWERS,
+            Capability.GRAPHS,
         }
     ),
     tower=load,
+    collect=Collector,
     identify=Identifier,
     prepare=Preparer,
     transport=SharedMemoryTransport,

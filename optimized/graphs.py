@@ -54,9 +54,6 @@ class GraphCache:
         self._stream = self._module.Stream(port.device)
         self._captured: OrderedDict[Hashable, Captured] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._captured)
-
     def __call__(self, key: Hashable, body: Body, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What ``body(*inputs)`` gives, in memory of its own, in order on the current stream.
 

@@ -40,6 +40,19 @@ def folders_of(root: Path, **options: Any) -> list[Path]:
     return found
 
 
+def tower_of(implementation: Implementation, folder: Path, port: DevicePort) -> LoadedTower:
+    assert implementation.tower
+    return implementation.tower(Checkpoint(folder, torch.float32, 61, 62, 64), port)
+
+
+def row_floor_of(implementation: Implementation, folder: Path, port: DevicePort) -> int:
+    """What makes a tower batch invariant on a port's device. One that nothing does is broken in other ways than here."""
+    certificate = certify(tower_of(implementation, folder, port), row_counts=(*range(1, 40), 64, 200))
+    assert certificate.invariant, f"not batch invariant: {certificate.broken}"
+    assert certificate.row_floor is not None
+    return certificate.row_floor
+
+
 @dataclass(frozen=True)
 class Served:
     """A call of a story. levels: what it returned. seen: their copies, queued directly after the call."""
@@ -52,46 +65,37 @@ class Served:
 
 
 class TowerJudge:
-    """Of one implementation on one device. port: made anew for every tower."""
+    """Of one implementation on one device. port: made anew for every tower. row_floor: of every tower.
 
-    def __init__(self, implementation: Implementation, folders: Sequence[Path], port: Callable[[], DevicePort]) -> None:
-        self.implementation, self.folders, self.port = implementation, folders, port
-        self.row_floor = 1
+    alone_on: where single pictures are encoded; another device only if it has the same kernels.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        folders: Sequence[Path],
+        port: Callable[[], DevicePort],
+        row_floor: int,
+        alone_on: Callable[[], DevicePort],
+    ) -> None:
+        self.implementation, self.folders, self.row_floor = implementation, folders, row_floor
+        self.port, self.alone_on = port, alone_on
         self._alone: dict[tuple[Picture, int], tuple[Tensor, ...]] = {}
 
-    def load(self, epoch: int = 0) -> LoadedTower:
+    def load(self, epoch: int, port: DevicePort) -> LoadedTower:
         """A fresh tower with the weights of ``epoch``, all of them arrived."""
-        assert self.implementation.tower
-        weights = Checkpoint(self.folders[epoch], torch.float32, image_token_id=61, video_token_id=62, vocab_size=64)
-        port = self.port()
-        tower = self.implementation.tower(weights, port)
+        tower = tower_of(self.implementation, self.folders[epoch], port)
         tower.row_floor = self.row_floor
         torch.get_device_module(port.device).synchronize()
         return tower
 
-    def certify(self) -> None:
-        """Finds the row floor, on the port's device. A tower that has none is broken in other ways than are judged here."""
-        certificate = certify(self.load(), row_counts=(*range(1, 40), 64, 200))
-        assert certificate.invariant, f"not batch invariant: {certificate.broken}"
-        assert certificate.row_floor is not None
-        self.row_floor = certificate.row_floor
-
-    def expect(self, story: Story) -> None:
-        """Encodes alone what the story will call for. To be done before it, since it waits for the device."""
-        epoch = 0
-        for step in story.steps:
-            if isinstance(step, Update):
-                epoch = step.epoch
-                continue
-            for picture in step.pictures:
-                if (picture, epoch) not in self._alone:
-                    tower = self.load(epoch)
-                    self._alone[picture, epoch] = tuple(level.cpu() for level in levels_of(self.encode(tower, picture)))
-
-    def encode(self, tower: LoadedTower, what: Picture | Call) -> Encoded:
-        """Keeps nothing of what the tower was given: it holds itself what it still reads."""
-        call = packed(tower.spec, what) if isinstance(what, Call) else alone(tower.spec, what)
-        return tower(dataclasses.replace(call, patches=self.port().move(call.patches)))
+    def alone(self, picture: Picture, epoch: int) -> tuple[Tensor, ...]:
+        """What a fresh tower gives for the picture, on the CPU."""
+        if (picture, epoch) not in self._alone:
+            port = self.alone_on()
+            levels = levels_of(encode(self.load(epoch, port), picture, port))
+            self._alone[picture, epoch] = tuple(level.cpu() for level in levels)
+        return self._alone[picture, epoch]
 
     def judge(self, story: Story) -> Verdicts:
         """GRAPH-006, and the story's own requirement; NUM-001 for a tower without graphs.
@@ -102,7 +106,12 @@ class TowerJudge:
         graphs = Capability.GRAPHS in claims or not story.requirement.startswith("GRAPH")
         requirement = story.requirement if graphs else "NUM-001"
         verdicts = Verdicts()
-        for served in list(self.tell(story)):
+        try:
+            told = list(self.tell(story))
+        except Exception as error:  # whatever a tower may raise
+            verdicts.check(requirement, False, f"{story.name}: raised {type(error).__name__}: {error}")
+            return verdicts
+        for served in told:
             where = f"{story.name}: call {served.number}"
             held = all(same_bits(a.cpu(), b.cpu()) for a, b in zip(served.levels, served.seen, strict=True))
             verdicts.check("GRAPH-006", held, f"{where} gave rows that changed with a later call")
@@ -112,9 +121,9 @@ class TowerJudge:
 
     def tell(self, story: Story) -> Iterator[Served]:
         """The story, on a tower of its own."""
-        tower, epoch = self.load(), 0
-        device = self.port().device
-        module = torch.get_device_module(device)
+        port, epoch = self.port(), 0
+        tower = self.load(epoch, port)
+        module = torch.get_device_module(port.device)
         streams = (module.current_stream(), module.Stream())
         for number, step in enumerate(story.steps):
             if isinstance(step, Update):
@@ -122,17 +131,17 @@ class TowerJudge:
                 tower.update(self.folders[epoch], epoch)
                 continue
             with module.stream(streams[step.second_stream]):
-                levels = levels_of(self.encode(tower, step))
+                levels = levels_of(encode(tower, step, port))
                 seen = tuple(level.clone() for level in levels)
                 for numbers in LITTER:
-                    torch.full((numbers,), math.nan, device=device)
+                    torch.full((numbers,), math.nan, device=port.device)
             yield Served(number, step, epoch, levels, seen)
         module.synchronize()
 
     def wrong_of(self, served: Served) -> Iterator[str]:
         at = 0
         for picture in served.call.pictures:
-            wanted = self._alone[picture, served.epoch]
+            wanted = self.alone(picture, served.epoch)
             end = at + len(wanted[0])
             for level, (mine, theirs) in enumerate(zip(wanted, served.seen, strict=True)):
                 rows = theirs[at:end].cpu()
@@ -140,6 +149,12 @@ class TowerJudge:
                     how = "are no numbers" if rows.isnan().any() else "are not those of the picture alone"
                     yield f"rows {at} to {end} of level {level} {how} ({picture})"
             at = end
+
+
+def encode(tower: LoadedTower, what: Picture | Call, port: DevicePort) -> Encoded:
+    """Keeps nothing of what the tower was given: it holds itself what it still reads."""
+    call = packed(tower.spec, what) if isinstance(what, Call) else alone(tower.spec, what)
+    return tower(dataclasses.replace(call, patches=port.move(call.patches)))
 
 
 def levels_of(encoded: Encoded) -> tuple[Tensor, ...]:

@@ -33,8 +33,9 @@ HIDDEN = 64
 class GraphedTower:
     """row_floor: without effect, since sums are exact."""
 
+    cache: type[GraphCache] = GraphCache
     row_floor = 1
-    linear_shapes = ((HIDDEN, 1536),)
+    linear_shapes = ()
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort) -> None:
         self.port, self.device, self.epoch = port, port.device, 0
@@ -49,7 +50,7 @@ class GraphedTower:
             layouts={modality: Layout(at, (1536,), True, 2) for modality, at in places.items()},
         )
         self.weights = {name: port.move(value) for name, value in self.read(checkpoint.folder).items()}
-        self.graphs = GraphCache(port, limit=6) if self.device.type != "cpu" else None
+        self.graphs = self.cache(port, limit=6) if self.device.type != "cpu" else None
 
     def read(self, folder: Path) -> Mapping[str, Tensor]:
         """Small integers, as float64."""

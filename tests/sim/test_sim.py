@@ -17,6 +17,8 @@ CASES = {"quick": 30, "tests": 60, "default": 200, "thorough": 2000, "mutant": 1
 """Drawn workloads on the device, by profile; each runs under two schedules."""
 DELIVERED = {"quick": 10, "tests": 30, "default": 60, "thorough": 500, "mutant": 8}
 """Drawn deliveries to each of a few engines, by profile."""
+TOLD = {"quick": 1, "tests": 2, "default": 4, "thorough": 40, "mutant": 1}
+"""Stories of each kind about a tower, by profile; each under two schedules."""
 ALWAYS = {"POOL-001", "POOL-003", "POOL-008", "POOL-009", "MOVE-006", "MOVE-007", "MOVE-009"}
 """Judged in deliveries, whatever the implementation puts where."""
 
@@ -52,6 +54,15 @@ def test_workloads_on_a_simulated_device(
         assert report["judged"]["IDENT-014"]
 
 
+@pytest.mark.requirement("PREP-019", "PREP-020")
+def test_what_a_processor_leaves_on_a_simulated_device(
+    subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    options = request.config.option
+    report = explored("collecting", subject, CASES[options.profile], options.plumbline_seed, record_property)
+    assert report["judged"]["PREP-019"]
+
+
 @pytest.mark.requirement("POOL-001", "POOL-003", "POOL-008", "POOL-009", "POOL-019")
 @pytest.mark.requirement("MOVE-006", "MOVE-007", "MOVE-009", "MOVE-010")
 def test_deliveries_between_simulated_devices(
@@ -63,3 +74,18 @@ def test_deliveries_between_simulated_devices(
     report = explored("deliveries", subject, cases, options.plumbline_seed, record_property)
     assert report["cases"] >= 8 * cases
     assert set(report["judged"]) >= ALWAYS
+
+
+@pytest.mark.requirement("GRAPH-001", "GRAPH-002", "GRAPH-003", "GRAPH-004", "GRAPH-005", "GRAPH-006")
+@pytest.mark.requirement("NUM-001", "EPOCH-003")
+def test_towers_on_a_simulated_device(
+    subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    options = request.config.option
+    report = explored("towers", subject, TOLD[options.profile], options.plumbline_seed, record_property)
+    assert report["cases"] == TOLD[options.profile]
+    assert set(report["judged"]) >= {"GRAPH-006", "EPOCH-003"}
+    if Capability.GRAPHS in subject.implementation.capabilities:
+        assert set(report["judged"]) >= {f"GRAPH-00{number}" for number in range(1, 7)}
