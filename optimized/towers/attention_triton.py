@@ -1,6 +1,6 @@
 """Attention over segments of any lengths, in one Triton kernel.
 
-A program computes a tile: ``ROWS_PER_TILE`` query rows of one head. It walks the keys of its segment from the segment's start in blocks of one
+A program computes a tile of query rows of one head. It walks the keys of its segment from the segment's start in blocks of one
 size, so that a row's arithmetic depends on its own segment alone: the same bits alone, in any company and in any order.
 On an H200 it takes as long as cuDNN's kernel for segments of one length, and it needs no plan for each new length.
 

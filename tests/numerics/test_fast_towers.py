@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import reference.towers
@@ -228,6 +229,54 @@ def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> No
     item = PackedItem(Modality.IMAGE, grid, (len(unread),), {})
     with pytest.raises(BadGrid, match=f"a side of {SIDE + 2} patches"):
         tower(Packed(unread, torch.tensor([0, len(unread)]), (item,)))
+
+
+# ------------------------------------------------------------------------------------------------------------- loading
+
+
+def test_kimi_is_loaded_as_it_is_published(tmp_path: Path) -> None:
+    """Other names, and one linear for queries, keys and values, in which pairs that turn together are neighbours."""
+    named = checkpoint(tmp_path / "named", family="kimi_k25")
+    weights = load_file(named / "model.safetensors")
+    whole = json.loads((named / "config.json").read_text())
+    heads, layers = whole["vision_config"]["num_attention_heads"], whole["vision_config"]["num_hidden_layers"]
+
+    def neighbours(rows: Tensor) -> Tensor:
+        first, second = rows.unflatten(0, (heads, 2, -1)).unbind(1)
+        return torch.stack([first, second], dim=2).flatten(0, 2)
+
+    found = {
+        "patch_embed.proj.weight": weights["vision_tower.patch_embed.proj.weight"],
+        "patch_embed.proj.bias": weights["vision_tower.patch_embed.proj.bias"],
+        "patch_embed.pos_emb.weight": weights["vision_tower.patch_embed.pos_emb.position_embeddings"],
+    }
+    for part in ("weight", "bias"):
+        found[f"encoder.final_layernorm.{part}"] = weights[f"vision_tower.final_layernorm.{part}"]
+        for layer in range(layers):
+            old, new = f"vision_tower.layers.{layer}", f"encoder.blocks.{layer}"
+            q, k, v = (weights[f"{old}.attn.{name}_proj.{part}"] for name in "qkv")
+            found[f"{new}.wqkv.{part}"] = torch.cat([neighbours(q), neighbours(k), v])
+            found[f"{new}.wo.{part}"] = weights[f"{old}.attn.proj.{part}"]
+            for number in (0, 1):
+                found[f"{new}.norm{number}.{part}"] = weights[f"{old}.norm{number + 1}.{part}"]
+                found[f"{new}.mlp.fc{number}.{part}"] = weights[f"{old}.mlp.fc{number + 1}.{part}"]
+    projector = {"pre_norm": "pre_norm", "in_proj": "proj.0", "out_proj": "proj.2"}
+    published = {f"vision_tower.{name}": weight for name, weight in found.items()} | {
+        f"mm_projector.{new}.{part}": weights[f"mm_projector.{old}.{part}"]
+        for old, new in projector.items()
+        for part in ("weight", "bias")
+    }
+    folder = tmp_path / "published"
+    folder.mkdir()
+    save_file({name: weight.contiguous() for name, weight in published.items()}, folder / "model.safetensors")
+    vision = whole["vision_config"]
+    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+    vision |= {f"vt_{name}": vision.pop(name) for name in sizes}
+    vision |= {f"init_pos_emb_{name}": vision.pop(f"pos_emb_{name}") for name in ("height", "width", "time")}
+    del vision["hidden_act"]
+    (folder / "config.json").write_text(json.dumps(whole))
+    call = call_of(fast_of(named), *CALLS["several"])
+    assert all_same_bits(fast_of(folder)(call), fast_of(named)(call))
 
 
 # ------------------------------------------------------------------------------------------------------------- update
