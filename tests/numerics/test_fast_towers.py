@@ -31,8 +31,9 @@ from plumbline.certify import certify, join, same_bits
 from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Packed, PackedItem
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
-from plumbline.small_tower import checkpoint, values
+from plumbline.small_tower import FAMILIES, checkpoint, values
 from tests.numerics.oracle import Oracle, PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.test_loading import EVERYWHERE, ONLY, Damage
 from tests.numerics.towers import (
     CALLS,
     COUNTS,
@@ -209,9 +210,10 @@ def test_tiles_cover_each_row_once_and_in_its_segment(lengths: list[int]) -> Non
 def test_a_bucket_holds_the_shape_and_is_not_much_larger(counts: tuple[int, int, int, int]) -> None:
     shape = Shape(*counts)
     bucket = shape.bucket()
-    for have, larger in zip(dataclasses.astuple(shape), dataclasses.astuple(bucket), strict=True):
-        assert have <= larger < max(2 * have, have + FINEST)
-    assert bucket.patches <= max(shape.patches + FINEST, shape.patches * 5 / 4)
+    pairs = list(zip(dataclasses.astuple(shape), dataclasses.astuple(bucket), strict=True))
+    assert all(have <= larger for have, larger in pairs)
+    assert all(larger <= max(have + FINEST, have * 5 / 4) for have, larger in pairs[:2])
+    assert (bucket.windows > 0) == (shape.windows > 0)
     assert bucket.bucket() == bucket
 
 
@@ -232,6 +234,16 @@ def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> No
 
 
 # ------------------------------------------------------------------------------------------------------------- loading
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"), [(kind, bad) for kind in FAMILIES for bad, _ in (*EVERYWHERE, *ONLY[kind])]
+)
+def test_what_the_plain_tower_refuses_is_refused(kind: str, damage: Damage, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, family=kind)
+    damage(folder)
+    with pytest.raises(BadCheckpoint):
+        fast_of(folder)
 
 
 def test_kimi_is_loaded_as_it_is_published(tmp_path: Path) -> None:
