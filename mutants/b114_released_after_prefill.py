@@ -10,7 +10,7 @@ from optimized.embed import Embedder, Key, Known, Plan
 
 BUG = "B114"
 PARENT = "optimized"
-ACCEPT = ("LIFE-001", "LIFE-008")
+ACCEPT = ("LIFE-001", "LIFE-008", "LIFE-011")
 
 
 class Releases(Embedder):

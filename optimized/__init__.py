@@ -1,6 +1,7 @@
 """The implementation as fast as the hardware allows. Its files have the names of the reference's."""
 
 from optimized.cache import LruCache
+from optimized.collect import Collector
 from optimized.embed import Embedder
 from optimized.encode import PackingEncoder
 from optimized.identify import Identifier
@@ -38,6 +39,7 @@ implementation = Implementation(
         }
     ),
     tower=load,
+    collect=Collector,
     identify=Identifier,
     prepare=Preparer,
     transport=SharedMemoryTransport,

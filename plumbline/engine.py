@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.build import build_request
+from plumbline.build import build_request, listed
 from plumbline.exact import ExactTower, exact_spec
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
@@ -63,7 +63,7 @@ def budgets_of(scenario: Scenario) -> Budgets:
 def run(scenario: Scenario, implementation: Implementation, place: Place | None = None) -> Trace:
     """Runs a scenario through a complete implementation. Raises nothing that the implementation did."""
     spec = exact_spec(scenario.tower)
-    trace = Trace(scenario)
+    trace = Trace(scenario, implementation.retention)
     try:
         rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario), place)
     except Exception as error:
@@ -274,7 +274,13 @@ class _Run:
         e.state, e.position, e.served_epoch = "waiting", 0, None
         e.underway.clear()
 
+    def _note_released(self, e: Entry) -> None:
+        for item, index in enumerate(listed(e.submission.recipe)):
+            if e.admitted and any(f.released for f in e.features.get(item, ())):
+                e.released.setdefault(index, self.rig.tower.epoch)
+
     def _finish(self, e: Entry, state: str) -> None:
+        self._note_released(e)
         if e.admitted:
             if state == "aborted":
                 self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
@@ -343,7 +349,7 @@ class _Run:
         return scheduled
 
     def _chunk(self, e: Entry, lo: int, hi: int, fault: str = "") -> Scheduled:
-        return Scheduled(Chunk(e.id, lo, hi), e, fault, frozenset(e.underway), e.served_epoch)
+        return Scheduled(Chunk(e.id, lo, hi), e, fault, frozenset(e.underway), e.served_epoch, dict(e.released))
 
     def _spoil(self, scheduled: list[Scheduled], variant: int) -> None:
         """Puts one chunk into the step that must fail alone."""
@@ -387,6 +393,7 @@ class _Run:
             for index, features in e.features.items():
                 if index not in e.touched and any("open" in f.events for f in features):
                     record.opened_early.append(f"request {e.id}, item {index}")
+            self._note_released(e)
         if not self.trace.crashes:
             self._advance(record)
 

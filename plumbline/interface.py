@@ -465,7 +465,7 @@ class Collect(Protocol):
         token_ids: CPU int64 [N], placeholders expanded. processed: ``pixel_values`` and ``image_grid_thw``,
         ``pixel_values_videos`` and ``video_grid_thw``, on any device; other names are not looked at. Each placeholder of a
         modality belongs to the first image of its grids that has rows left; neighbours are one span. Payloads stay where
-        they are. Raises BadGrid, BadSpans, BadPayload, RowCountMismatch.
+        they are. Raises BadTokens, BadGrid, BadSpans, BadPayload, RowCountMismatch.
         """
         ...
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from plumbline import closed_form
 from plumbline.bench import REFUSED, WRONG_ROWS, Bench, expected_rows
 from plumbline.build import bits_of
-from plumbline.interface import Capability, Failure, PlumblineError, Rows
+from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
 from plumbline.scenario import ITEMSIZE, RequestRecipe
 from plumbline.trace import Scheduled, StepRecord
 
@@ -66,6 +66,9 @@ class StepJudge(Bench):
                 "EPOCH-002", name == "EpochChanged", f"{where} was served under epoch {s.served_epoch}, got {name}"
             )
             return
+        if name == "PayloadMissing" and self._gone(record, s):
+            self.check("LIFE-011", True)
+            return
         fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
         if any(item.fault for item in needed) and not fenced:
             self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}")
@@ -87,6 +90,13 @@ class StepJudge(Bench):
         if fenced:
             self.check("LIFE-009", True)
         self._rows(record, s, result, where)
+
+    def _gone(self, record: StepRecord, s: Scheduled) -> bool:
+        """Whether the chunk needs what, as declared, was not kept over a retraction: nothing is, or rows of other weights."""
+        epochs = [s.released[index] for index in self.needed(s).keys() & s.released.keys() - s.underway]
+        if self.trace.retention is Retention.ROWS:
+            return any(epoch != record.epoch for epoch in epochs)
+        return self.trace.retention is Retention.RESEND and bool(epochs)
 
     def _rows(self, record: StepRecord, s: Scheduled, result: Rows, where: str) -> None:
         assert s.entry

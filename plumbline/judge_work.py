@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from plumbline import closed_form
 from plumbline.bench import REFUSED, Bench
-from plumbline.interface import Capability
+from plumbline.interface import Capability, Retention
 from plumbline.rig import Fingerprint, content
 from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
 from plumbline.trace import Scheduled, StepRecord
@@ -43,6 +43,9 @@ class WorkJudge(Bench):
             for e in self.trace.entries:
                 late = [k for k, fs in e.features.items() if any("open after release" in f.events for f in fs)]
                 self.check("LIFE-008", not late, f"request {e.id} opened item {late} after its release")
+                if self.trace.retention is Retention.LEASE:
+                    early = f"request {e.id} lost the payloads of items {sorted(e.released)} before its end"
+                    self.check("LIFE-011", not e.released, f"{early}, which keeps leases")
 
     def work(self) -> None:
         if self.crashed:

@@ -161,6 +161,7 @@ def _summary(implementation: Part, needed: list[str]) -> Html:
         else None,
         "claims": _chips(claims),
         "does not claim": _chips([name for name in needed if name not in claims], "off"),
+        "keeps of a lazy payload": _chips([implementation["retention"]]) if "lazy" in claims else None,
         "workloads": ran,
     }
     return tag("article", title, bar, counts, filled, _facts(facts), class_="card")

@@ -19,9 +19,9 @@ from typing import Any
 
 from plumbline.interface import Implementation
 
-PARTS = ("identify", "prepare", "transport", "encoder", "cache", "embed", "merge")
-_FILLED = ("identify", "prepare", "encoder", "embed", "merge")
-"""Parts that no run can do without. cache=None means something; transport has no reference yet."""
+PARTS = ("tower", "collect", "identify", "prepare", "transport", "encoder", "cache", "embed", "merge")
+_FILLED = ("collect", "identify", "prepare", "encoder", "embed", "merge")
+"""Parts that no run can do without. tower, transport or cache None: the implementation brings none."""
 
 
 class SpecError(Exception):

@@ -138,6 +138,7 @@ def _implementation(
         "replaced": list(subject.replaced),
         "filled": list(subject.filled),
         "capabilities": sorted(str(c) for c in subject.implementation.capabilities),
+        "retention": str(subject.implementation.retention),
         "requirements": entries,
         "sections": _sections(entries),
         "workloads": _workloads(mine, subject, profile),

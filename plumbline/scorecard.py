@@ -103,6 +103,8 @@ def _remarks(implementation: Part) -> Iterator[str]:
     name, work = implementation["name"], implementation["workloads"]
     if implementation["filled"]:
         yield f"{name}: filled in from the reference: {', '.join(implementation['filled'])}"
+    if "lazy" in implementation["capabilities"]:
+        yield f"{name}: keeps of a lazy payload, for a retracted request: {implementation['retention']}"
     for outcome in implementation["requirements"]:
         if outcome["status"] == "deviation":
             said = outcome["deviation"]

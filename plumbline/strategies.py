@@ -62,6 +62,7 @@ _TOWERS = [
     TowerRecipe(image="tiles", rows_per_tile=3, side_levels=1, moves_input=True, shared_placeholder=True),
     TowerRecipe(hidden=16, side_levels=1, patch_shape=(4, 2), merge=2),
     TowerRecipe(merge=2, pools_frames=True),
+    TowerRecipe(pools_frames=True, side_levels=1, row_dtype="bfloat16"),
 ]
 _CHUNKS = [(64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
 _GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]

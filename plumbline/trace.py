@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plumbline import closed_form
 from plumbline.build import listed
 from plumbline.feature import LocalFeature
-from plumbline.interface import CapabilityMissing, Chunk, Failure, Merged, Prepared, Request, Rows, Ticket
+from plumbline.interface import CapabilityMissing, Chunk, Failure, Merged, Prepared, Request, Retention, Rows, Ticket
 from plumbline.rig import Call
 from plumbline.scenario import ItemRecipe, RequestRecipe, Scenario, TowerRecipe
 from plumbline.transport_path import WatchedFeature
@@ -64,17 +65,20 @@ class Entry:
     """Items whose positions some chunk reached, so that their payloads may be open."""
     underway: set[int] = field(default_factory=set)
     """Items of which this residency was served rows and has rows to come."""
+    released: dict[int, int] = field(default_factory=dict)
+    """Items with a lazy payload that was released while the request was admitted, and the epoch in which it was."""
 
 
 @dataclass
 class Scheduled:
-    """A chunk as scheduled. fault: "" or why it must fail. underway: the entry's underway items before the step."""
+    """A chunk as scheduled. fault: "" or why it must fail. underway, released: those of the entry before the step."""
 
     chunk: Chunk
     entry: Entry | None
     fault: str = ""
     underway: frozenset[int] = frozenset()
     served_epoch: int | None = None
+    released: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -108,6 +112,7 @@ class Trace:
     """What happened in a run."""
 
     scenario: Scenario
+    retention: Retention = Retention.LEASE
     cache_budget: int = 0
     submissions: list[Submission] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)

@@ -4,6 +4,7 @@ It has no cache, no batching and no flags. Each docstring names the requirements
 """
 
 from plumbline.interface import Capability, Implementation
+from reference.collect import collect
 from reference.embed import Embed
 from reference.encode import OneByOne
 from reference.identify import identify
@@ -23,6 +24,7 @@ implementation = Implementation(
         }
     ),
     tower=load,
+    collect=lambda spec: lambda request_id, token_ids, processed: collect(request_id, token_ids, processed, spec),
     identify=lambda runtime: identify,
     prepare=lambda runtime, identify: lambda requests: prepare(requests, runtime, identify),
     transport=lambda runtime: Inline(),

@@ -15,6 +15,9 @@ from plumbline.interface import BadCheckpoint
 PREFIXES = ("model.visual.", "visual.", "model.", "")
 """What may stand before a tower's names, in whole models and in towers of their own."""
 
+THETA = 10_000.0
+"""The base of all rotations that do not say another."""
+
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The fields of ``config.json``. Raises BadCheckpoint."""
@@ -24,8 +27,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadCheckpoint(f"cannot be read: {error}", where=path.name) from error
     if not isinstance(raw, dict):
-        raise BadCheckpoint("holds no object", where=path.name)
+        raise BadCheckpoint("is not an object", where=path.name)
     return raw
+
+
+def vision_part(raw: Mapping[str, Any], **defaults: object) -> dict[str, Any]:
+    """The vision configuration, which is a part of a whole model's. ``rope_theta`` is put beside the other fields.
+
+    defaults: of fields that some configurations leave out. Raises BadCheckpoint for a rotation of another kind.
+    """
+    vision: dict[str, Any] = defaults | raw.get("vision_config", raw)
+    rope = vision.get("rope_parameters") or {}
+    require({"rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default")})
+    return vision | {"rope_theta": rope.get("rope_theta", vision.get("rope_theta", THETA))}
 
 
 def fields_of(raw: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
@@ -46,10 +60,11 @@ def require(rules: Mapping[str, bool]) -> None:
 class Stored:
     """The weights of one tower in the files of ``folder``: all of ``shapes``, by these names and of these shapes.
 
-    Raises BadCheckpoint where one is missing, has another shape, or stands beside them under one of their own first names.
+    roots: how the names of a tower's weights begin; what else there is belongs to the rest of a model. Raises BadCheckpoint
+    where a weight is missing, is not expected, or has another shape.
     """
 
-    def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]], roots: tuple[str, ...]) -> None:
         self.folder = folder
         try:
             files: list[Any] = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
@@ -57,9 +72,8 @@ class Stored:
             raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
         every = {name: file for file in files for name in file.keys()}  # noqa: SIM118
         self.prefix = next((p for p in PREFIXES if any(p + name in every for name in shapes)), "")
-        firsts = {name.partition(".")[0] for name in shapes}
         bare = {name.removeprefix(self.prefix): file for name, file in every.items() if name.startswith(self.prefix)}
-        self.files = {name: file for name, file in bare.items() if name.partition(".")[0] in firsts}
+        self.files = {name: file for name, file in bare.items() if name.startswith(roots)}
         for what, names in (("missing", shapes.keys() - self.files), ("unexpected", self.files.keys() - shapes)):
             if names:
                 raise BadCheckpoint(f"{len(names)} weights {what}: {', '.join(sorted(names)[:5])}", where=folder.name)

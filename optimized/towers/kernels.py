@@ -18,7 +18,7 @@ class Kernels(Protocol):
     """P patches, R rows, in the tower's dtype but for what is said. ``records`` are int32, with bits of float32 in some."""
 
     def add_positions(self, x: Tensor, records: Tensor, table: Tensor, times: Tensor | None) -> None:
-        """In place: x [P, width] grows by the weighted sum of places of ``table`` [side * side, width], and by a row of
+        """In place: x [P, width] grows by the weighted sum of places of ``table`` [down, across, width], and by a row of
         ``times``, float32 [frames, width]. records: [P, 2 + 4 n (+ 1)], from the third number on n places down, n across,
         n shares down and n across; where there are times, the last one is the frame."""
         ...
@@ -49,9 +49,9 @@ class Kernels(Protocol):
         """[P, 2 n] -> [P, n]: SiLU of the first half times the second."""
         ...
 
-    def pool(self, x: Tensor, cells: Tensor, out: Tensor) -> None:
-        """The first C rows of ``out`` are means of rows of x [P, width]. cells: int32 [C, 3]: the first row, the step to the
-        next one, and how many. Where there are none, what is written is undefined."""
+    def pool(self, x: Tensor, cells: Tensor, most: int) -> Tensor:
+        """[C, width]: means of rows of x [P, width]. cells: int32 [C, 3]: the first row, the step to the next one, and how many,
+        at most ``most``; a cell of none is zero."""
         ...
 
 

@@ -22,9 +22,8 @@ ACROSS = 1024
 
 def add_positions(x: Tensor, records: Tensor, table: Tensor, times: Tensor | None) -> None:
     width, fields = x.shape[1], records.shape[1]
-    taps, side = (fields - 2) // 4, round(len(table) ** 0.5)
-    block = triton.next_power_of_2(width)
-    place[(len(x),)](x, records, table, times, fields, side, width, taps, times is not None, block)
+    taps, block = (fields - 2) // 4, triton.next_power_of_2(width)
+    place[(len(x),)](x, records, table, times, fields, table.shape[1], width, taps, times is not None, block)
 
 
 def add_norm(x: Tensor, update: Tensor | None, norm: Norm, out: Tensor) -> None:
@@ -57,6 +56,8 @@ def gated(x: Tensor) -> Tensor:
     return out
 
 
-def pool(x: Tensor, cells: Tensor, out: Tensor) -> None:
+def pool(x: Tensor, cells: Tensor, most: int) -> Tensor:
     width = x.shape[1]
-    mean[(len(cells),)](x, cells, out, width, triton.next_power_of_2(width))
+    out = x.new_empty(len(cells), width)
+    mean[(len(cells),)](x, cells, out, width, most, triton.next_power_of_2(width))
+    return out

@@ -29,12 +29,11 @@ def add_positions(x: Tensor, records: Tensor, table: Tensor, times: Tensor | Non
     taps = (records.shape[1] - 2) // 4
     down, across = records[:, 2 : 2 + taps], records[:, 2 + taps : 2 + 2 * taps]
     shares = records[:, 2 + 2 * taps : 2 + 4 * taps].view(torch.float32).to(wide(x))
-    side = round(len(table) ** 0.5)
     place = torch.zeros_like(x, dtype=wide(x)) if times is None else times[records[:, -1]].to(wide(x))
     for i in range(taps):
         for j in range(taps):
             share = shares[:, i, None] * shares[:, taps + j, None]
-            place += table[down[:, i] * side + across[:, j]] * share
+            place += table[down[:, i], across[:, j]] * share
     x.copy_(x + place)
 
 
@@ -70,17 +69,13 @@ def gated(x: Tensor) -> Tensor:
     return rowwise(F.silu, gate) * up
 
 
-def pool(x: Tensor, cells: Tensor, out: Tensor) -> None:
+def pool(x: Tensor, cells: Tensor, most: int) -> Tensor:
     first, step, count = cells.unbind(1)
-    total = x[first].to(wide(x))
-    for frame in range(1, MOST_FRAMES):
+    total = torch.zeros(len(cells), x.shape[1], dtype=wide(x), device=x.device)
+    for frame in range(most):
         there = frame < count
         total += torch.where(there[:, None], x[first + step * frame * there], 0)
-    out[: len(cells)] = total / count[:, None]
-
-
-MOST_FRAMES = 4
-"""Frames of a pooled item."""
+    return (total / count[:, None].clamp(min=1)).to(x.dtype)
 
 
 def rowwise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

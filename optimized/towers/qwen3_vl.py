@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require
+from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
-from optimized.towers.trunk import Stream, Turns, normed, through
-from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear
+from optimized.towers.trunk import Stream, Turns, merged, normed, through
+from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
 from plumbline.interface import Checkpoint, DevicePort
 
 EPS = 1e-6
@@ -38,6 +38,8 @@ class Config(NamedTuple):
     spatial_merge_size: int
     out_hidden_size: int
     num_position_embeddings: int
+    deepstack_visual_indexes: tuple[int, ...]
+    rope_theta: float
 
     @property
     def side(self) -> int:
@@ -46,38 +48,28 @@ class Config(NamedTuple):
 
 class Weights(NamedTuple):
     embed: Linear
-    positions: Tensor
+    table: Tensor
     blocks: tuple[Block, ...]
     merger: Merger
     deepstack: tuple[Merger, ...]
 
 
-class Qwen3VLTower(FastTower[Weights]):
+class Qwen3VLTower(FastTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
-        """raw: the vision configuration. Raises BadCheckpoint."""
-        self.config = config = Config(*fields_of(raw, Config._fields))
-        self.levels = tuple(raw.get("deepstack_visual_indexes") or ())
-        rope = raw.get("rope_parameters") or {}
-        require(
-            {
-                "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
-                "rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default"),
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
-                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
-                "deepstack_visual_indexes must be layers": set(self.levels) <= set(range(config.depth)),
-            }
-        )
+        """raw: the configuration. Raises BadCheckpoint."""
+        config = self.config_of(raw)
         width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
+            config,
             name="qwen3-vl",
             hidden_size=config.out_hidden_size,
-            side_levels=len(self.levels),
+            side_levels=len(config.deepstack_visual_indexes),
             layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, rope.get("rope_theta", 10_000.0)),
+            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
@@ -85,25 +77,40 @@ class Qwen3VLTower(FastTower[Weights]):
             ),
         )
 
+    @staticmethod
+    def config_of(raw: Mapping[str, Any]) -> Config:
+        vision = vision_part(raw, deepstack_visual_indexes=())
+        config = Config(*fields_of(vision, Config._fields))
+        config = config._replace(deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
+        require(
+            {
+                "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
+                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
+                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
+                "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
+                <= set(range(config.depth)),
+            }
+        )
+        return config
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
         hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * self.block
         patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
-        found: dict[str, tuple[int, ...]] = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
         linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *patch)}
-        norms: dict[str, int] = {}
+        norms: dict[str, tuple[int, ...]] = {}
         for at in (f"blocks.{layer}" for layer in range(config.depth)):
             linears |= {f"{at}.attn.qkv": (3 * hidden, hidden), f"{at}.attn.proj": (hidden, hidden)}
             linears |= {f"{at}.mlp.linear_fc1": (inner, hidden), f"{at}.mlp.linear_fc2": (hidden, inner)}
-            norms |= {f"{at}.norm1": hidden, f"{at}.norm2": hidden}
-        for at in ("merger", *(f"deepstack_merger_list.{level}" for level in range(len(self.levels)))):
+            norms |= {f"{at}.norm1": (hidden,), f"{at}.norm2": (hidden,)}
+        for at in (
+            "merger",
+            *(f"deepstack_merger_list.{level}" for level in range(len(self.config.deepstack_visual_indexes))),
+        ):
             linears |= {f"{at}.linear_fc1": (joint, joint), f"{at}.linear_fc2": (config.out_hidden_size, joint)}
-            norms[f"{at}.norm"] = hidden if at == "merger" else joint
-        for name, shape in linears.items():
-            found |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-        for name, size in norms.items():
-            found |= {f"{name}.weight": (size,), f"{name}.bias": (size,)}
-        return found
+            norms[f"{at}.norm"] = (hidden if at == "merger" else joint,)
+        table = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
+        return table | parameters(linears) | parameters(norms)
 
     @property
     def block(self) -> int:
@@ -119,7 +126,7 @@ class Qwen3VLTower(FastTower[Weights]):
 
         return Weights(
             linear(read, "patch_embed.proj"),
-            read("pos_embed.weight"),
+            read("pos_embed.weight").view(self.config.side, self.config.side, -1),
             tuple(
                 Block(
                     norm(f"{at}.norm1"),
@@ -132,33 +139,31 @@ class Qwen3VLTower(FastTower[Weights]):
                 for at in (f"blocks.{layer}" for layer in range(self.config.depth))
             ),
             merger("merger"),
-            tuple(merger(f"deepstack_merger_list.{level}") for level in range(len(self.levels))),
+            tuple(
+                merger(f"deepstack_merger_list.{level}") for level in range(len(self.config.deepstack_visual_indexes))
+            ),
         )
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights = self.weights
         x = F.linear(patches, *weights.embed)
-        self.kernels.add_positions(x, fields.patches, weights.positions, None)
+        self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
-        side = {}
+        joint, side = self.block * x.shape[1], {}
+        levels = self.config.deepstack_visual_indexes
         for layer, block in enumerate(weights.blocks):
             through(block, stream, self.mlp, self.turns, self.config.num_heads, fields.patches, fields.tiles)
-            if layer in self.levels:
-                level = self.levels.index(layer)
+            if layer in levels:
+                level = levels.index(layer)
                 merger = weights.deepstack[level]
-                four = stream.settled().view(-1, self.block * x.shape[1])
-                side[level] = self.merged(
-                    normed(four, None, merger.norm, shape.rows, self.kernels)[: shape.rows], merger
-                )
-        joint = stream.normed(weights.merger.norm, shape.rows * self.block)
-        rows = joint.view(-1, self.block * x.shape[1])[: shape.rows]
-        return self.merged(rows, weights.merger), *(side[level] for level in range(len(self.levels)))
+                four = normed(stream.settled().view(-1, joint), None, merger.norm, shape.rows, self.kernels)
+                side[level] = merged(four[: shape.rows], merger, self.kernels)
+        four = stream.normed(weights.merger.norm, shape.rows * self.block).view(-1, joint)
+        rows = merged(four[: shape.rows], weights.merger, self.kernels)
+        return rows, *(side[level] for level in range(len(levels)))
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
-
-    def merged(self, x: Tensor, merger: Merger) -> Tensor:
-        return F.linear(self.kernels.gelu(F.linear(x, *merger.up)), *merger.down)
 
 
 def grid(merge: int, side: int, frames: int, height: int, width: int) -> Grid:

@@ -14,7 +14,7 @@ def place(
     table,
     times,
     FIELDS: tl.constexpr,
-    SIDE: tl.constexpr,
+    ACROSS: tl.constexpr,
     WIDTH: tl.constexpr,
     TAPS: tl.constexpr,
     TIMED: tl.constexpr,
@@ -30,7 +30,7 @@ def place(
     else:
         total = tl.zeros((BLOCK,), tl.float32)
     for i in tl.static_range(TAPS):
-        down = tl.load(record + 2 + i) * SIDE
+        down = tl.load(record + 2 + i) * ACROSS
         share_down = tl.load(record + 2 + 2 * TAPS + i).to(tl.float32, bitcast=True)
         for j in tl.static_range(TAPS):
             share = share_down * tl.load(record + 2 + 3 * TAPS + j).to(tl.float32, bitcast=True)
@@ -119,15 +119,14 @@ def gate(x, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def mean(x, cells, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """A row of out is the mean of a cell's rows of x. A cell of none gives the first row of all."""
+def mean(x, cells, out, WIDTH: tl.constexpr, MOST: tl.constexpr, BLOCK: tl.constexpr):
+    """A row of out is the mean of a cell's rows of x, MOST at most. A cell of none is zero."""
     at = tl.arange(0, BLOCK)
     inside = at < WIDTH
     cell = tl.program_id(0).to(tl.int64)
     first, step, count = tl.load(cells + 3 * cell), tl.load(cells + 3 * cell + 1), tl.load(cells + 3 * cell + 2)
-    count = tl.maximum(count, 1)
     total = tl.zeros((BLOCK,), tl.float32)
-    for frame in range(count):
+    for frame in tl.static_range(MOST):
         row = (first + frame * step).to(tl.int64) * WIDTH
-        total += tl.load(x + row + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + cell * WIDTH + at, total / count, mask=inside)
+        total += tl.load(x + row + at, mask=inside & (frame < count), other=0.0).to(tl.float32)
+    tl.store(out + cell * WIDTH + at, total / tl.maximum(count, 1), mask=inside)

@@ -10,37 +10,52 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from optimized.graphs import GraphCache
 from optimized.staging import StagingRing
-from optimized.towers.checkpoint import Stored
+from optimized.towers.checkpoint import Stored, read_config
 from optimized.towers.kernels import kernels_for
 from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
 from optimized.towers.weights import Linear, Read, mapped, tensors
-from plumbline.interface import Checkpoint, DevicePort, Encoded, Layout, Modality, Packed, TowerSpec
+from plumbline.interface import (
+    BadCheckpoint,
+    BadGrid,
+    Checkpoint,
+    DevicePort,
+    Encoded,
+    Layout,
+    Modality,
+    Packed,
+    TowerSpec,
+)
 
 GRAPHED = 4096
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
+Config = TypeVar("Config", bound=tuple[Any, ...])
 Weights = TypeVar("Weights", bound=tuple[Any, ...])
 
 
-class FastTower(ABC, Generic[Weights]):
+class FastTower(ABC, Generic[Config, Weights]):
     """``plumbline.interface.LoadedTower``: what the families share.
 
-    A family says what a checkpoint holds (``shapes``), what is made of it (``weights_of``), what a plan's records are
-    (``records``), and what is done (``forward``).
+    A family says what it reads of a configuration (``config_of``), what a checkpoint holds (``shapes``), what is made of it
+    (``weights_of``), what a plan's records are (``records``), and what is done (``forward``).
     """
+
+    roots: ClassVar[tuple[str, ...]] = ("",)
+    """How the names of a tower's weights begin, after what stands before all of them."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         port: DevicePort,
+        config: Config,
         *,
         name: str,
         hidden_size: int,
@@ -50,6 +65,7 @@ class FastTower(ABC, Generic[Weights]):
         records: Records,
     ) -> None:
         """layout: fields of every modality's layout but the placeholder. Raises BadCheckpoint."""
+        self.config = config
         places = {Modality.IMAGE: checkpoint.image_token_id, Modality.VIDEO: checkpoint.video_token_id}
         self.spec = TowerSpec(
             name=name,
@@ -75,6 +91,11 @@ class FastTower(ABC, Generic[Weights]):
 
     # ---------------------------------------------------------------------------------------------------- the families
 
+    @staticmethod
+    @abstractmethod
+    def config_of(raw: Mapping[str, Any]) -> Config:
+        """All that the tower reads of ``config.json``. Raises BadCheckpoint."""
+
     @abstractmethod
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Of every weight in a checkpoint, by its name there."""
@@ -95,9 +116,9 @@ class FastTower(ABC, Generic[Weights]):
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
-        """At least one item. rows and each of side: [R, hidden_size]."""
+        """At least one item. rows and each of side: [R, hidden_size]. Raises BadGrid: a side is longer than ``SIDE``."""
         if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
-            raise ValueError(f"a side of {longest} patches, where at most {SIDE} are supported")
+            raise BadGrid(f"a side of {longest} patches, at most {SIDE}", hint="scale the picture down")
         made = plan(packed, self.records)
         shape = made.shape.above(self.row_floor)
         captured = self.graphs is not None and shape.patches <= GRAPHED
@@ -112,7 +133,7 @@ class FastTower(ABC, Generic[Weights]):
         def body(patches: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
             return self.forward(patches, Fields.of(vector, shape, self.records), shape)
 
-        return self.graphs(shape, body, inputs) if captured and self.graphs else body(*inputs)
+        return self.graphs(shape, body, inputs) if captured and self.graphs is not None else body(*inputs)
 
     def up(self, vector: Tensor) -> Tensor:
         return self.staging.upload([vector]) if self.staging else vector
@@ -130,8 +151,11 @@ class FastTower(ABC, Generic[Weights]):
     # -------------------------------------------------------------------------------------------------------- weights
 
     def read(self, folder: Path) -> Weights:
-        """The weights of a checkpoint, on the CPU. Raises BadCheckpoint."""
-        return mapped(self.weights_of(Stored(folder, self.shapes())), lambda weight: weight.to(self.spec.dtype))
+        """The weights of a checkpoint of this configuration, on the CPU. Raises BadCheckpoint."""
+        if self.config_of(read_config(folder)) != self.config:
+            raise BadCheckpoint("another configuration than the tower's", where="config.json")
+        read = Stored(folder, self.shapes(), self.roots)
+        return mapped(self.weights_of(read), lambda weight: weight.to(self.spec.dtype))
 
     @torch.no_grad()
     def update(self, folder: Path, epoch: int) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers.kernels import Kernels
-from optimized.towers.weights import Block, Norm
+from optimized.towers.weights import Block, Merger, Norm
 
 SIDE = 8192
 """Patches along the longest side of a frame that can be encoded: places whose angles are kept."""
@@ -66,6 +66,11 @@ def normed(x: Tensor, update: Tensor | None, norm: Norm, rows: int, kernels: Ker
     if len(out) > len(x):
         out[len(x) :].zero_()
     return out
+
+
+def merged(x: Tensor, merger: Merger, kernels: Kernels) -> Tensor:
+    """Rows of the language model, of the joined and normalised patches of each."""
+    return F.linear(kernels.gelu(F.linear(x, *merger.up)), *merger.down)
 
 
 def through(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
@@ -54,6 +54,12 @@ def linear(read: Read, name: str) -> Linear:
 
 def layer_norm(read: Read, name: str, eps: float) -> Norm:
     return Norm(read(f"{name}.weight"), read(f"{name}.bias"), eps)
+
+
+def parameters(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Of weights and biases in a checkpoint, by the weights' shapes and the layers' names."""
+    weights = {f"{name}.weight": shape for name, shape in shapes.items()}
+    return weights | {f"{name}.bias": shape[:1] for name, shape in shapes.items()}
 
 
 def tensors(tree: object) -> Iterator[Tensor]:

@@ -1,6 +1,8 @@
-"""Workloads, deliveries or towers on simulated devices, in this process. Prints what was found as JSON.
+"""Workloads, deliveries, what processors leave there, or towers: on simulated devices, in this process.
 
-    python -m plumbline.sim [deliveries | towers] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
+Prints what was found as JSON.
+
+    python -m plumbline.sim [deliveries | collecting | towers] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
 
 Exit status 1 if a requirement was broken.
 """
@@ -8,11 +10,11 @@ Exit status 1 if a requirement was broken.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -21,7 +23,9 @@ from plumbline.resolve import resolve
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m plumbline.sim", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["workloads", "deliveries", "towers"], default="workloads")
+    parser.add_argument(
+        "what", nargs="?", choices=["workloads", "deliveries", "collecting", "towers"], default="workloads"
+    )
     parser.add_argument("--impl", metavar="SPEC", default="optimized")
     parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[])
     parser.add_argument(
@@ -34,9 +38,7 @@ def main() -> int:
     parser.add_argument("--seed", metavar="N", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    from plumbline.sim import deliveries, towers, workloads  # register a device
-
-    module: Any = {"workloads": workloads, "deliveries": deliveries, "towers": towers}[options.what]
+    module = importlib.import_module(f"plumbline.sim.{options.what}")  # registers a device
     report = module.explore(resolve(options.impl, options.replace), options.cases, options.seed)
     findings = [asdict(finding) for finding in report.findings.values()]
     counts = {name: dict(value) for name, value in vars(report).items() if isinstance(value, Counter)}

@@ -23,7 +23,7 @@ FAMILIES: dict[str, type[PlainTower]] = {
 
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> PlainTower:
-    """The tower of a checkpoint, on the port's device. Raises BadCheckpoint."""
+    """The tower of a checkpoint, on the port's device: NUM-002, NUM-003. Raises BadCheckpoint."""
     raw = read_json(checkpoint.folder)
     kind = str(raw.get("model_type")).removesuffix("_vision")
     if kind not in FAMILIES:

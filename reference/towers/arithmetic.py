@@ -52,7 +52,7 @@ class Config(Protocol):
 
 
 class PlainTower(ABC):
-    """``plumbline.interface.LoadedTower``: the weights of one checkpoint, and what is done with them in every family."""
+    """``plumbline.interface.LoadedTower``: the weights of one checkpoint, and what is done with them in every family. NUM-001."""
 
     name: ClassVar[str]
     config: Config
@@ -96,7 +96,7 @@ class PlainTower(ABC):
         check_shapes(weights, config.shapes(), folder)
         # A convolution whose stride is its size is a linear over flattened patches.
         flat = {name: weight.flatten(1) if weight.ndim > 3 else weight for name, weight in weights.items()}
-        return config, {name: weight.to(self.dtype) for name, weight in flat.items()}
+        return config, {name: weight.to(self.device, self.dtype) for name, weight in flat.items()}
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """x @ weight.T + bias, with never fewer than ``row_floor`` rows in the product (see the top of the file)."""

@@ -9,7 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -52,15 +51,15 @@ def require(rules: Mapping[str, bool]) -> None:
             raise BadCheckpoint(rule, where="config.json")
 
 
-def read_weights(folder: Path, inside: str, device: torch.device) -> dict[str, Tensor]:
-    """All weights of the tower, by name, in the stored dtype.
+def read_weights(folder: Path, inside: str) -> dict[str, Tensor]:
+    """All weights of the tower, by name, in the stored dtype and on the CPU.
 
     inside: a pattern of the names that a whole model gives to the tower's weights; its group is the name here. A
     checkpoint without any such name is that of the tower alone. Raises BadCheckpoint.
     """
     try:
         paths = sorted(folder.glob("*.safetensors"))
-        files: list[Any] = [safe_open(path, framework="pt", device=str(device)) for path in paths]
+        files: list[Any] = [safe_open(path, framework="pt") for path in paths]
         stored = {name: file for file in files for name in file.keys()}  # noqa: SIM118
         names = {match[1]: name for name in stored if (match := re.fullmatch(inside, name))}
         return {

@@ -113,7 +113,7 @@ class KimiK25Tower(PlainTower):
     config: Config
 
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        weights = read_weights(folder, r"(?:model\.)?((?:vision_tower|mm_projector)\..*)", self.device)
+        weights = read_weights(folder, r"(?:model\.)?((?:vision_tower|mm_projector)\..*)")
         last = weights.get("mm_projector.out_proj.bias")
         return read_config(folder, 0 if last is None else len(last)), weights
 

@@ -111,7 +111,7 @@ class Qwen3VLTower(PlainTower):
     config: Config
 
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        return read_config(folder), read_weights(folder, r"(?:model\.)?visual\.(.*)", self.device)
+        return read_config(folder), read_weights(folder, r"(?:model\.)?visual\.(.*)")
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:

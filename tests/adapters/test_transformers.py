@@ -3,7 +3,7 @@
 Whether an item's rows have the same bits alone and in company depends on tower, dtype, attention and machine, so it is
 measured and recorded (a test's properties, in ``--junitxml``), not asserted. What is asserted is how far apart they may be.
 
-**The bound** is that of ``tests/numerics/test_qwen3_vl.py``, where it is derived: a correct evaluation is the exact
+**The bound** is that of ``tests/numerics/oracle.py``, where it is derived: a correct evaluation is the exact
 network with each weight off by about sqrt(K) * u, and how far that moves the output is measured with transformers in
 float64. A batch and its items alone are two such evaluations, so they may be sqrt(2) times as far apart. In float32, K
 is the number of terms that are added up with the weight. In bfloat16 the sums are kept in float32 and what is rounded
@@ -19,18 +19,22 @@ import math
 import random
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from plumbline.certify import join, same_bits
-from plumbline.interface import Budgets, Encoded, Item, Modality, Packed, PackedItem, Source
+from plumbline.interface import BadCheckpoint, Budgets, Encoded, Item, Layout, Modality, Packed, Source
 from plumbline.resolve import resolve
 from plumbline.rig import build_rig
-from plumbline.small_tower import checkpoint, values
+from plumbline.small_tower import FAMILIES, checkpoint, values
+from tests.numerics.oracle import is_norm, terms_of_float32
+from tests.numerics.towers import call_of, items_of, outputs, rewrite_config
 
 transformers = pytest.importorskip("transformers")
 adapter = pytest.importorskip("adapters.transformers")
@@ -38,18 +42,8 @@ adapter = pytest.importorskip("adapters.transformers")
 BATCHES = 12
 PATTERNS = 4
 IDS = {"image_token_id": 61, "video_token_id": 62, "vocab_size": 64}
-SIZES: dict[str, dict[str, Any]] = {
-    "qwen2_vl": {"depth": 3, "embed_dim": 64, "hidden_size": 48, "num_heads": 4, "mlp_ratio": 2},
-    # A window is two rows of output high and wide, so that all but the smallest images have several, and cut ones.
-    "qwen2_5_vl": {
-        "depth": 4, "hidden_size": 64, "intermediate_size": 100, "num_heads": 4, "out_hidden_size": 48,
-        "window_size": 56, "fullatt_block_indexes": [1, 3],
-    },
-    "qwen3_vl": {
-        "depth": 3, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 48,
-        "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
-    },
-}  # fmt: skip
+KINDS = ("qwen2_vl", *FAMILIES)
+QWEN2_VL = {"depth": 3, "embed_dim": 64, "hidden_size": 48, "num_heads": 4, "mlp_ratio": 2}
 
 GRIDS = [(1, 4, 6), (1, 2, 2), (2, 4, 4), (1, 8, 6), (1, 2, 10)]
 
@@ -62,20 +56,18 @@ pytestmark = pytest.mark.usefixtures("single_thread")
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small checkpoint of each kind, written by transformers, with weights that keep the variance of their input."""
-    found = {}
-    for kind, sizes in SIZES.items():
-        config = transformers.AutoConfig.for_model(f"{kind}_vision", **sizes)
-        model = adapter.MODELS[config.model_type](config)
-        for name, weight in model.named_parameters():
-            pattern = values(weight.shape, name)
-            if "norm" in name or "ln_q" in name:
-                weight.data = 0.1 * pattern + (1 if name.endswith("weight") else 0)
-            else:
-                weight.data = pattern * (math.sqrt(3 / weight[0].numel()) if weight.ndim > 1 else 0.1)
-        found[kind] = tmp_path_factory.mktemp(kind)
-        model.save_pretrained(found[kind])
-    return found
+    """A small checkpoint of each kind. Qwen2-VL's is written by transformers, and its weights keep their input's variance."""
+    config = transformers.AutoConfig.for_model("qwen2_vl_vision", **QWEN2_VL)
+    model = adapter.MODELS[config.model_type](config)
+    for name, weight in model.named_parameters():
+        pattern = values(weight.shape, name)
+        if is_norm(name):
+            weight.data = 0.1 * pattern + (1 if name.endswith("weight") else 0)
+        else:
+            weight.data = pattern * (math.sqrt(3 / weight[0].numel()) if weight.ndim > 1 else 0.1)
+    found = {"qwen2_vl": tmp_path_factory.mktemp("qwen2_vl")}
+    model.save_pretrained(found["qwen2_vl"])
+    return found | {kind: checkpoint(tmp_path_factory.mktemp(kind), family=kind) for kind in FAMILIES}
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -90,7 +82,7 @@ def attention(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -104,32 +96,30 @@ def own_model(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> Any:
 
 
 def run(model: Any, calls: Sequence[Packed]) -> list[Tensor]:
-    """All in one call of transformers' tower, which gets no segments but finds them itself: rows, then side rows."""
+    """All in one call of transformers' tower, which gets no segments but finds them itself: rows, then side rows.
+
+    Kimi-K2.5's takes clips together as long as they have the same number of frames.
+    """
     grids = torch.tensor([call.items[0].grid_thw for call in calls])
-    found = model(torch.cat([call.patches for call in calls]).to(model.dtype), grid_thw=grids)
+    patches = torch.cat([call.patches for call in calls]).to(model.dtype)
+    if model.config.model_type == "kimi_k25":
+        runs = [len(list(run)) for _, run in groupby(grids[:, 0].tolist())]
+        parts = torch.split(patches, [int(part.prod(1).sum()) for part in grids.split(runs)])
+        pooled = [
+            model.vision_tower(x, grid_thw=g).pooler_output for x, g in zip(parts, grids.split(runs), strict=True)
+        ]
+        return [torch.cat([model.mm_projector(part).squeeze(1) for part in pooled])]
+    found = model(patches, grid_thw=grids)
     return [found.pooler_output, *getattr(found, "deepstack_features", ())]
 
 
-def outputs(encoded: Encoded) -> list[Tensor]:
-    return [encoded.rows, *encoded.side]
-
-
-def image(grid: Grid, width: int, name: object = "") -> Packed:
-    """A call of one item."""
-    count = math.prod(grid)
-    modality = Modality.VIDEO if grid[0] > 1 else Modality.IMAGE
-    segments = torch.arange(0, count + 1, grid[1] * grid[2])
-    return Packed(values((count, width), f"{grid} {name}"), segments, (PackedItem(modality, grid, (count,), {}),))
-
-
-def generate(draw: random.Random, width: int) -> list[Packed]:
+def generate(draw: random.Random, tower: Any) -> list[Packed]:
     """Two to six items of 1 to 72 rows, small ones more often than large ones, and some of several frames."""
-    found = []
-    for place in range(draw.randint(2, 6)):
+    grids = []
+    for _ in range(draw.randint(2, 6)):
         high = draw.choice([1, 2, 3, 6])
-        grid = (draw.choice([1, 1, 1, 2]), 2 * draw.randint(1, high), 2 * draw.randint(1, high))
-        found.append(image(grid, width, place))
-    return found
+        grids.append((draw.choice([1, 1, 1, 2]), 2 * draw.randint(1, high), 2 * draw.randint(1, high)))
+    return items_of(tower, grids)
 
 
 def encode(implementation: str, tower: Any, calls: Sequence[Packed]) -> tuple[list[Encoded], list[int]]:
@@ -146,8 +136,10 @@ def encode(implementation: str, tower: Any, calls: Sequence[Packed]) -> tuple[li
     return results, [len(call.items) for call in rig.tower.calls]
 
 
-def rows_of(calls: Sequence[Packed]) -> list[int]:
-    return [len(call.patches) // 4 for call in calls]
+def rows_of(tower: Any, calls: Sequence[Packed]) -> list[int]:
+    grids = [call.items[0].grid_thw for call in calls]
+    pools = tower.spec.layouts[Modality.VIDEO].pools_frames
+    return [(1 if pools else frames) * height * width // 4 for frames, height, width in grids]
 
 
 def draw_for(request: pytest.FixtureRequest) -> random.Random:
@@ -163,19 +155,18 @@ def test_rows_are_those_of_transformers_called_directly(
     """Bit for bit: each item alone, and all of a batch in one call."""
     tower = adapter.load(folders[kind], dtype=dtype, attention=attention, **IDS)
     model = own_model(folders[kind], dtype, attention)
-    assert tower.spec.name == f"transformers {kind}_vision {attention}"
-    width, draw = tower.spec.layouts[Modality.IMAGE].patch_shape[0], draw_for(request)
+    draw = draw_for(request)
     for _ in range(BATCHES):
-        calls = generate(draw, width)
+        calls = generate(draw, tower)
         for some in (*([call] for call in calls), calls):
             for got, want in zip(outputs(tower(join(some))), run(model, some), strict=True):
-                assert got.shape == (sum(rows_of(some)), tower.spec.hidden_size)
+                assert got.shape == (sum(rows_of(tower, some)), tower.spec.hidden_size)
                 assert same_bits(got, want), [call.items for call in some]
 
 
 def test_the_reference_s_encoder_calls_it_for_each_item_alone(folders: dict[str, Path], kind: str) -> None:
     tower, model = adapter.load(folders[kind], **IDS), own_model(folders[kind], torch.float32)
-    calls = [image(grid, tower.spec.layouts[Modality.IMAGE].patch_shape[0]) for grid in GRIDS]
+    calls = items_of(tower, GRIDS)
     encoded, made = encode("reference", tower, calls)
     assert made == [1] * len(calls)
     for call, found in zip(calls, encoded, strict=True):
@@ -185,47 +176,59 @@ def test_the_reference_s_encoder_calls_it_for_each_item_alone(folders: dict[str,
 def test_the_specification_follows_the_checkpoint(folders: dict[str, Path], kind: str) -> None:
     tower = adapter.load(folders[kind], **IDS)
     layout = tower.spec.layouts[Modality.VIDEO]
-    pixels = 3 * 2 * (16 if kind == "qwen3_vl" else 14) ** 2
-    assert (layout.placeholder_id, layout.patch_shape, layout.has_grid, layout.merge) == (62, (pixels,), True, 2)
+    patch_shape = {"qwen3_vl": (3 * 2 * 16 * 16,), "kimi_k25": (3, 14, 14)}.get(kind, (3 * 2 * 14 * 14,))
+    assert layout == Layout(62, patch_shape, has_grid=True, merge=2, pools_frames=kind == "kimi_k25")
     assert (tower.spec.hidden_size, tower.spec.vocab_size) == (48, 64)
     assert tower.spec.side_levels == (2 if kind == "qwen3_vl" else 0)
 
 
-@pytest.mark.parametrize("prefix", ["model.visual.", "visual."])
-def test_a_whole_model_s_checkpoint_gives_the_same_tower(tmp_path: Path, prefix: str) -> None:
-    alone = adapter.load(checkpoint(tmp_path / "alone"), **IDS)
-    whole = adapter.load(checkpoint(tmp_path / "whole", prefix), **IDS)
-    call = image((1, 4, 6), 1536)
+@pytest.mark.parametrize(
+    ("kind", "prefix"), [("qwen3_vl", "model.visual."), ("qwen3_vl", "visual."), ("kimi_k25", "model.")]
+)
+def test_a_whole_model_s_checkpoint_gives_the_same_tower(tmp_path: Path, kind: str, prefix: str) -> None:
+    alone = adapter.load(checkpoint(tmp_path / "alone", family=kind), **IDS)
+    folder = checkpoint(tmp_path / "whole", prefix, kind)
+    save_file({"model.language_model.norm.weight": torch.ones(3)}, folder / "more.safetensors", {"format": "pt"})
+    whole = adapter.load(folder, **IDS)
+    call = call_of(alone, (1, 4, 6), (3, 4, 4))
     assert all(same_bits(a, b) for a, b in zip(outputs(alone(call)), outputs(whole(call)), strict=True))
 
 
-@pytest.mark.parametrize("prefix", ["", "model.visual."])
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("kind", "prefix", "change", "message"),
     [
-        ({"depth": 4}, "12 weights missing: blocks.3.attn.proj.bias"),
-        ({"depth": 2}, "12 weights unexpected: blocks.2.attn.proj.bias"),
-        ({"out_hidden_size": 40}, "cannot be loaded"),
+        *(
+            ("qwen3_vl", prefix, change, message)
+            for prefix in ("", "model.visual.")
+            for change, message in (
+                ({"depth": 4}, "12 weights missing: blocks.3.attn.proj.bias"),
+                ({"depth": 2}, "12 weights unexpected: blocks.2.attn.proj.bias"),
+                ({"out_hidden_size": 40}, "cannot be loaded"),
+            )
+        ),
+        ("kimi_k25", "model.", {"num_hidden_layers": 4}, "16 weights missing: vision_tower.layers.3.attn.k_proj.bias"),
+        ("kimi_k25", "", {"num_hidden_layers": 2}, "16 weights unexpected: vision_tower.layers.2.attn.k_proj.bias"),
+        ("kimi_k25", "", {"intermediate_size": 40}, "cannot be loaded"),
     ],
 )
-def test_a_bad_checkpoint_is_named(tmp_path: Path, prefix: str, change: dict[str, object], message: str) -> None:
-    path = checkpoint(tmp_path, prefix) / "config.json"
-    raw = json.loads(path.read_text())
-    (raw["vision_config"] if prefix else raw).update(change)
-    path.write_text(json.dumps(raw))
-    with pytest.raises(adapter.BadCheckpoint, match=message):
-        adapter.load(tmp_path, **IDS)
+def test_a_bad_checkpoint_is_named(
+    tmp_path: Path, kind: str, prefix: str, change: dict[str, object], message: str
+) -> None:
+    folder = checkpoint(tmp_path, prefix, kind)
+    rewrite_config(folder, **change)
+    with pytest.raises(BadCheckpoint, match=message):
+        adapter.load(folder, **IDS)
 
 
 @pytest.mark.parametrize("kind", ["siglip_vision_model", "siglip"])
 def test_a_tower_of_another_kind_is_named(tmp_path: Path, kind: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(adapter.BadCheckpoint, match="model_type siglip_vision_model, not one of qwen2_vl_vision"):
+    with pytest.raises(BadCheckpoint, match="model_type siglip_vision_model, not one of qwen2_vl_vision"):
         adapter.load(tmp_path, **IDS)
 
 
 def test_a_folder_without_a_configuration_is_named(tmp_path: Path) -> None:
-    with pytest.raises(adapter.BadCheckpoint, match="cannot be loaded"):
+    with pytest.raises(BadCheckpoint, match="cannot be loaded"):
         adapter.load(tmp_path, **IDS)
 
 
@@ -235,20 +238,14 @@ def test_a_folder_without_a_configuration_is_named(tmp_path: Path) -> None:
 class Bound:
     """How far two correct evaluations may be apart (see the top of the file)."""
 
-    def __init__(self, model: Any) -> None:
-        self.dtype = model.dtype
-        self.exact = copy.deepcopy(model).double()
+    def __init__(self, tower: Any) -> None:
+        self.tower, self.dtype = tower, tower.model.dtype
+        self.exact = copy.deepcopy(tower.model).double()
 
     def roundoff(self, name: str, weight: Tensor, longest: int) -> float:
         if self.dtype == torch.bfloat16:
             return math.sqrt(5) * 2.0**-8
-        if "norm" in name or "ln_q" in name or name == "pos_embed.weight":
-            terms = len(weight)
-        elif name.endswith("bias"):
-            terms = 1
-        else:
-            terms = max(weight[0].numel(), longest if "qkv" in name else 1)
-        return math.sqrt(terms) * 2.0**-24
+        return math.sqrt(terms_of_float32(name, weight, longest)) * 2.0**-24
 
     def sigmas(self, calls: Sequence[Packed]) -> list[list[float]]:
         """For each output, and in it for each item, the root mean square distance of an evaluation to the exact one."""
@@ -261,7 +258,7 @@ class Bound:
                 weight *= 1 + self.roundoff(name, weight, longest) * values(weight.shape, f"{name} {pattern}").sign()
             for level, there, here in zip(squares, run(moved, calls), exact, strict=True):
                 level += (there - here).square() / PATTERNS
-        parts = [torch.split(level, rows_of(calls)) for level in squares]
+        parts = [torch.split(level, rows_of(self.tower, calls)) for level in squares]
         return [[part.mean().sqrt().item() for part in level] for level in parts]
 
 
@@ -291,11 +288,11 @@ def test_an_item_alone_and_in_company_are_within_the_bound(
     record_property: Record,
 ) -> None:
     tower = adapter.load(folders[kind], dtype=dtype, attention=attention, **IDS)
-    bound, draw = Bound(tower.model), draw_for(request)
+    bound, draw = Bound(tower), draw_for(request)
     seen, changed, furthest = [], [], 0.0
     for _ in range(BATCHES):
-        calls = generate(draw, tower.spec.layouts[Modality.IMAGE].patch_shape[0])
-        sigmas, counts = bound.sigmas(calls), rows_of(calls)
+        calls = generate(draw, tower)
+        sigmas, counts = bound.sigmas(calls), rows_of(tower, calls)
         together = [torch.split(level, counts) for level in outputs(tower(join(calls)))]
         for place, call in enumerate(calls):
             pairs = [(alone, level[place]) for alone, level in zip(outputs(tower(call)), together, strict=True)]
@@ -316,10 +313,10 @@ def test_an_item_alone_and_in_company_are_within_the_bound(
 def test_an_encoder_that_batches_is_within_the_bound_of_one_that_does_not(folders: dict[str, Path], kind: str) -> None:
     """What NUM-005 can be without a certificate: one call of all items, against the reference's call for each."""
     tower = adapter.load(folders[kind], **IDS)
-    calls = [image(grid, tower.spec.layouts[Modality.IMAGE].patch_shape[0]) for grid in GRIDS]
+    calls = items_of(tower, GRIDS)
     (wanted, _), (got, made) = encode("reference", tower, calls), encode("optimized", tower, calls)
     assert made == [len(calls)]
-    for level, sigmas in enumerate(Bound(tower.model).sigmas(calls)):
+    for level, sigmas in enumerate(Bound(tower).sigmas(calls)):
         for place, (a, b) in enumerate(zip(wanted, got, strict=True)):
             assert max(shares_of_the_bound(outputs(a)[level], outputs(b)[level], sigmas[place])) <= 1
 
@@ -329,9 +326,8 @@ def test_the_bound_is_exceeded_where_items_see_each_other(
 ) -> None:
     """One segment for the whole call, which the packing can ask for: both items have rows that the bound refuses."""
     tower = adapter.load(folders[kind], dtype=dtype, **IDS)
-    width = tower.spec.layouts[Modality.IMAGE].patch_shape[0]
-    calls = [image((1, 4, 6), width), image((1, 8, 4), width)]
-    sigmas, counts = Bound(tower.model).sigmas(calls), rows_of(calls)
+    calls = items_of(tower, [(1, 4, 6), (1, 8, 4)])
+    sigmas, counts = Bound(tower).sigmas(calls), rows_of(tower, calls)
     packed = join(calls)
     wrong = outputs(tower(Packed(packed.patches, packed.cu_seqlens[[0, -1]], packed.items)))
     for place, call in enumerate(calls):
@@ -353,9 +349,10 @@ def test_the_question_of_the_docstring_can_be_asked(
     tower = adapter.load(folders[kind], **IDS)
     exec(code, {"tower": tower})
     answer = capsys.readouterr().out
-    assert answer.startswith(f"transformers {kind}_vision sdpa: ")
+    assert answer.startswith(f"{tower.spec.name}: ")
     record_property("float32, sdpa", answer.strip())
 
-    tower.model.blocks[0].register_forward_hook(lambda _block, _given, x: x + x.abs().max())
+    blocks = tower.model.vision_tower.layers if kind == "kimi_k25" else tower.model.blocks
+    blocks[0].register_forward_hook(lambda _block, _given, x: x + x.abs().max())
     exec(code, {"tower": tower})
     assert "(1, 2, 2)" in capsys.readouterr().out

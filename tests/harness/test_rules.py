@@ -139,6 +139,6 @@ def test_every_must_that_is_not_planned_is_cited_by_a_test_or_judged_in_workload
 
 def test_the_reference_stays_readable() -> None:
     lines = sum(len(p.read_text().splitlines()) for p in (ROOT / "reference").glob("*.py"))
-    assert lines < 1250
+    assert lines < 1300
     for tower in (ROOT / "reference" / "towers").glob("*.py"):
         assert len(tower.read_text().splitlines()) < 300

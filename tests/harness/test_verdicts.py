@@ -224,7 +224,7 @@ def test_parts_left_out_are_the_reference_s_and_said_so(tmp_path: Path) -> None:
     file = tmp_path / "acme.py"
     file.write_text("from plumbline.interface import Implementation\nimplementation = Implementation('acme', '1')\n")
     subject = resolve(f"{file}:implementation", ["identify=optimized"])
-    assert subject.filled == ("prepare", "encoder", "embed", "merge")
+    assert subject.filled == ("collect", "prepare", "encoder", "embed", "merge")
     assert subject.implementation.cache is None
     assert "identify of optimized" in subject.implementation.name
 

@@ -6,7 +6,6 @@ The exact tower cannot see a cast or a padded batch that a float tower feels; th
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,26 +15,27 @@ from plumbline.certify import certify
 from plumbline.interface import Budgets, Encoded, Item, Modality, Source, Tower
 from plumbline.resolve import Subject, resolve
 from plumbline.rig import build_rig
-from plumbline.small_tower import checkpoint, values
-from reference.towers.qwen3_vl import load
+from plumbline.small_tower import FAMILIES, checkpoint, values
+from tests.numerics.towers import tower_of
 
 GRIDS = [(1, 2, 2), (1, 2, 4), (1, 4, 4), (1, 6, 4), (1, 2, 10), (1, 8, 8), (2, 4, 2), (3, 2, 2)]
 
 
-@pytest.fixture(scope="module")
-def tower(tmp_path_factory: pytest.TempPathFactory) -> Tower:
-    folder: Path = checkpoint(tmp_path_factory.mktemp("tower"))
-    found = load(folder, image_token_id=61, video_token_id=62, vocab_size=64)
+@pytest.fixture(scope="module", params=FAMILIES)
+def tower(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tower:
+    found = tower_of(checkpoint(tmp_path_factory.mktemp("tower"), family=request.param))
     certificate = certify(found, row_counts=(*range(1, 40), 64, 200))
     assert certificate.invariant
     return found
 
 
-def item(k: int, spec_width: int) -> Item:
+def item(k: int, tower: Tower) -> Item:
     t, h, w = GRIDS[k % len(GRIDS)]
     modality = Modality.VIDEO if t > 1 else Modality.IMAGE
-    grid = torch.tensor([[t, h, w]])
-    return Item(modality, Source.PIXELS, values((t * h * w, spec_width), f"patches {k}"), ((0, t * h * w // 4),), grid)
+    layout = tower.spec.layouts[modality]
+    patches = values((t * h * w, *layout.patch_shape), f"patches {k}")
+    rows = h * w // 4 * (1 if layout.pools_frames else t)
+    return Item(modality, Source.PIXELS, patches, ((0, rows),), torch.tensor([[t, h, w]]))
 
 
 @pytest.mark.requirement("NUM-005")
@@ -44,8 +44,7 @@ def test_rows_are_the_reference_s_bits_around_a_float_tower(
     subject: Subject, tower: Tower, patches_per_call: int
 ) -> None:
     budgets = Budgets(0, patches_per_call, 100_000)
-    width = tower.spec.layouts[Modality.IMAGE].patch_shape[0]
-    items = [item(k, width) for k in range(14)]
+    items = [item(k, tower) for k in range(14)]
     random.Random(patches_per_call).shuffle(items)
     wanted = build_rig(resolve("reference").implementation, tower, tower.spec, budgets).encoder.encode(items)
     got = build_rig(subject.implementation, tower, tower.spec, budgets).encoder.encode(items)

@@ -11,13 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from plumbline.certify import ROW_COUNTS, Certificate, NotCertified, certify, smallest_floor
+from plumbline.certify import Certificate, NotCertified, certify, smallest_floor
 from plumbline.interface import Encoded, Item, Layout, Modality, Packed, TowerSpec
 from plumbline.small_tower import checkpoint
-from reference.towers.qwen3_vl import Qwen3VLTower, load
-
-COUNTS = tuple(count for count in ROW_COUNTS if count <= 1024)  # the rest takes seconds, and is for real towers
-
+from reference.towers.arithmetic import PlainTower
+from tests.numerics.towers import COUNTS, tower_of
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -27,18 +25,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoint(tmp_path_factory.mktemp("small"))
 
 
-def tower_of(folder: Path, dtype: torch.dtype = torch.float32) -> Qwen3VLTower:
-    return load(folder, image_token_id=1, video_token_id=2, vocab_size=10, dtype=dtype)
-
-
 @pytest.fixture(scope="module")
-def certified(small: Path) -> tuple[Qwen3VLTower, Certificate]:
+def certified(small: Path) -> tuple[PlainTower, Certificate]:
     tower = tower_of(small)
     return tower, certify(tower, COUNTS)
 
 
 @pytest.mark.requirement("NUM-004")
-def test_a_certificate_says_what_it_is_for(certified: tuple[Qwen3VLTower, Certificate]) -> None:
+def test_a_certificate_says_what_it_is_for(certified: tuple[PlainTower, Certificate]) -> None:
     tower, certificate = certified
     raw = json.loads(certificate.to_json())
     assert raw["setting"]["device"]
@@ -67,7 +61,7 @@ def test_a_certificate_says_what_it_is_for(certified: tuple[Qwen3VLTower, Certif
                {"dtype": "torch.float16"}, {"float32_precision": "medium"}], ids=lambda change: next(iter(change))
 )  # fmt: skip
 def test_a_certificate_of_another_setting_is_refused(
-    certified: tuple[Qwen3VLTower, Certificate], change: dict[str, Any]
+    certified: tuple[PlainTower, Certificate], change: dict[str, Any]
 ) -> None:
     tower, certificate = certified
     with pytest.raises(NotCertified, match=next(iter(change))):
@@ -76,7 +70,7 @@ def test_a_certificate_of_another_setting_is_refused(
 
 @pytest.mark.requirement("NUM-004")
 def test_a_certificate_is_refused_for_another_tower(
-    certified: tuple[Qwen3VLTower, Certificate], small: Path, tmp_path: Path
+    certified: tuple[PlainTower, Certificate], small: Path, tmp_path: Path
 ) -> None:
     tower, certificate = certified
     changed_floor = tower_of(small)
@@ -138,7 +132,7 @@ def test_a_tower_that_looks_at_its_company_is_not_certified() -> None:
 
 
 @pytest.mark.requirement("NUM-004")
-def test_a_floor_needs_enough_that_agrees_above_it(certified: tuple[Qwen3VLTower, Certificate]) -> None:
+def test_a_floor_needs_enough_that_agrees_above_it(certified: tuple[PlainTower, Certificate]) -> None:
     counts = (1, 2, 3, 4, 8, 16)
     assert smallest_floor(counts, set()) == 1
     assert smallest_floor(counts, {1, 3}) == 4

@@ -54,6 +54,15 @@ def test_workloads_on_a_simulated_device(
         assert report["judged"]["IDENT-014"]
 
 
+@pytest.mark.requirement("PREP-019", "PREP-020")
+def test_what_a_processor_leaves_on_a_simulated_device(
+    subject: Subject, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    options = request.config.option
+    report = explored("collecting", subject, CASES[options.profile], options.plumbline_seed, record_property)
+    assert report["judged"]["PREP-019"]
+
+
 @pytest.mark.requirement("POOL-001", "POOL-003", "POOL-008", "POOL-009", "POOL-019")
 @pytest.mark.requirement("MOVE-006", "MOVE-007", "MOVE-009", "MOVE-010")
 def test_deliveries_between_simulated_devices(

@@ -1,0 +1,158 @@
+"""transformers' towers as an oracle, and how far another evaluation of the same weights may be from it.
+
+**The bound.** Nothing here is a tolerance that was tried until it passed. A dot product of K terms, summed in any order
+with unit roundoff u, is the exact product of slightly different weights, each off by a relative error that grows like
+sqrt(K) * u where roundings are independent (Higham and Mary 2019; the guaranteed bound grows like K * u). So a correct
+float32 evaluation is the exact network with weights off by about that much, and the distance to expect is how far the
+*oracle*, transformers in float64, moves when its weights are moved so. K is
+
+- for a linear or convolution its inputs, which leaves room for the few roundings of what follows it (a residual sum,
+  an activation, exp, the rotation); for queries, keys and values at least the longest segment, as long as the sums of
+  attention;
+- for a norm the size that is normalised; for a bias 1;
+- for the table of positions its entries: places are rounded relative to the table's side, which is sqrt(K).
+
+Each weight moves up or down by a fixed pattern. sigma is the root mean square of the movement over all patterns and all
+numbers of an output. An evaluation's error must have a root mean square within sigma, and nowhere exceed what a normal
+distribution of that sigma exceeds once in 10^9 outputs. The distance of two evaluations is the difference of two such
+errors: the root of the sum of their squares.
+
+The oracle in float64 is not exact: it rotates queries and keys, places patches, and divides by the root mean square (where
+that is the norm) in float32. That is its own sigma, and by itself the bound for the plain tower in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from plumbline.interface import Packed
+from plumbline.small_tower import values
+from tests.numerics.towers import outputs, tower_of
+
+U = 2.0**-24
+PATTERNS = 4
+
+Terms = Callable[[str, Tensor, int], int]
+"""(name, weight, longest segment) -> K, how many terms are added up with this weight."""
+
+Record = Callable[[str, object], None]
+
+
+class Oracle:
+    """transformers' tower from a folder, in float64 and in float32."""
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self.family = family
+        self.exact, self.single = self.model(folder, torch.float64), self.model(folder, torch.float32)
+
+    def model(self, folder: Path, dtype: torch.dtype) -> Any:
+        adapter = pytest.importorskip("adapters.transformers")
+        name = self.family if self.family in adapter.MODELS else f"{self.family}_vision"
+        model, info = adapter.MODELS[name].from_pretrained(
+            folder, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
+        )
+        assert not any(info.values()), info  # a weight that was not found would have been drawn at random
+        return model.requires_grad_(False)
+
+    def run(self, model: Any, call: Packed) -> list[Tensor]:
+        """Rows, then side rows. The oracle gets no segments, but finds them itself."""
+        grids = torch.tensor([item.grid_thw for item in call.items])
+        patches = call.patches.to(model.dtype)
+        if self.family == "kimi_k25":  # one clip at a time, since it pools no clips of different lengths together
+            clips = zip(torch.split(patches, grids.prod(1).tolist()), grids, strict=True)
+            pooled = [model.vision_tower(clip, grid_thw=grid[None]).pooler_output for clip, grid in clips]
+            return [model.mm_projector(torch.cat(pooled)).squeeze(1)]
+        found = model(patches, grid_thw=grids)
+        return [found.pooler_output, *getattr(found, "deepstack_features", ())]
+
+    def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
+        return model.named_parameters()  # type: ignore[no-any-return]
+
+    def sigmas(self, call: Packed, terms: Terms) -> list[float]:
+        """For each output, the root mean square distance of an evaluation to the exact one (see the top of the file)."""
+        longest = int(call.cu_seqlens.diff().max())
+        exact = self.run(self.exact, call)
+        squares = torch.zeros(len(exact), dtype=torch.float64)
+        for pattern in range(PATTERNS):
+            moved = copy.deepcopy(self.exact)
+            for name, weight in self.weights(moved):
+                direction = values(weight.shape, f"{name} {pattern}").sign()
+                weight *= 1 + math.sqrt(terms(name, weight, longest)) * U * direction
+            for level, (there, here) in enumerate(zip(self.run(moved, call), exact, strict=True)):
+                squares[level] += (there - here).square().mean() / PATTERNS
+        return squares.sqrt().tolist()
+
+    def terms_of_itself(self, name: str, weight: Tensor, longest: int) -> int:
+        """What is float32 in its float64. A rotation rounds four times: the input, two products, a sum."""
+        if is_table(name) or (is_norm(name) and self.family == "qwen2_5_vl"):
+            return terms_of_float32(name, weight, longest)
+        return 4 if is_looked_up(name) else 0
+
+
+def terms_of_float32(name: str, weight: Tensor, longest: int) -> int:
+    if is_table(name):
+        return weight[..., 0].numel()
+    if is_norm(name):
+        return len(weight)
+    if name.endswith("bias"):
+        return 1
+    return max(weight[0].numel(), longest if is_looked_up(name) else 1)
+
+
+def is_table(name: str) -> bool:
+    return name in ("pos_embed.weight", "vision_tower.patch_embed.pos_emb.position_embeddings")
+
+
+def is_norm(name: str) -> bool:
+    return "norm" in name or "ln_q" in name
+
+
+def is_looked_up(name: str) -> bool:
+    return any(f".{part}." in name for part in ("qkv", "q_proj", "k_proj", "v_proj"))
+
+
+def distances(
+    found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]
+) -> Iterator[tuple[str, float, float]]:
+    """For each output: a line with the distance in units of the last place (of its largest number), and the root mean
+    square and the largest distance as shares of what is allowed. sigmas: of either evaluation."""
+    for level, (a, b, sigma) in enumerate(zip(found, wanted, map(math.hypot, *sigmas), strict=True)):
+        assert a.shape == b.shape
+        error = a.double() - b.double()
+        rms, largest = error.square().mean().sqrt().item(), error.abs().max().item()
+        ulp = 2.0 ** (math.frexp(b.abs().max().item())[1] - 24)
+        factor = math.sqrt(2 * math.log(2 * error.numel() * 1e9))
+        line = f"output {level}: rms {rms / ulp:.1f} ulp ({rms / sigma:.2f} sigma), largest {largest / ulp:.1f} ulp"
+        yield line, rms / sigma, largest / (factor * sigma)
+
+
+def hold(
+    record: Record, what: str, found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]
+) -> None:
+    """Asserts that the distance is within the bound, and records it as a property of the test."""
+    for line, rms, largest in distances(found, wanted, *sigmas):
+        record(what, line)
+        print(what, line)
+        assert rms <= 1, line
+        assert largest <= 1, line
+
+
+class PlainOracle(Oracle):
+    """The plain tower in float64 in the place of transformers': nothing in it is float32 but angles and times."""
+
+    def __init__(self, folder: Path, family: str) -> None:
+        self.family, self.exact = family, tower_of(folder, torch.float64)
+
+    def run(self, model: Any, call: Packed) -> list[Tensor]:
+        return outputs(model(call))
+
+    def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
+        return model.weights.items()  # type: ignore[no-any-return]

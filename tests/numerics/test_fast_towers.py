@@ -1,0 +1,279 @@
+"""The fast towers: how far they are from the plain ones and from transformers, and that an item's bits are its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+import reference.towers
+from optimized.towers import kernels_host, load
+from optimized.towers.attention import ROWS_PER_TILE
+from optimized.towers.checkpoint import Stored
+from optimized.towers.plan import FINEST, Shape, plan, tiles_of
+from optimized.towers.tower import FastTower
+from optimized.towers.trunk import SIDE
+from optimized.towers.weights import tensors
+from plumbline.certify import certify, join, same_bits
+from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Packed, PackedItem
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
+from plumbline.small_tower import checkpoint, values
+from tests.numerics.oracle import Oracle, PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.towers import (
+    CALLS,
+    COUNTS,
+    TOWERS,
+    Grid,
+    all_same_bits,
+    call_of,
+    items_of,
+    outputs,
+    rewrite_weights,
+    tower_of,
+)
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+
+def fast_of(folder: Path, dtype: torch.dtype = torch.float32) -> FastTower:
+    tower = load(Checkpoint(folder, dtype, 151655, 151656, 151936), HostPort())
+    assert isinstance(tower, FastTower)
+    return tower
+
+
+@pytest.fixture(scope="module", params=TOWERS)
+def family(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kind, sizes = TOWERS[family]
+    return checkpoint(tmp_path_factory.mktemp("tower"), family=kind, **sizes)
+
+
+# ------------------------------------------------------------------------------------------------------------ distance
+
+
+@pytest.mark.requirement("NUM-006")
+def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
+    subject: Subject, family: str, folder: Path, record_property: Record
+) -> None:
+    tower = subject.implementation.tower
+    if tower is None or tower is reference.towers.load:
+        pytest.skip("no other tower than the plain one")
+    theirs = PlainOracle(folder, TOWERS[family][0])
+    call = call_of(theirs.exact, *CALLS["several"])
+    found = outputs(tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())(call))
+    own = theirs.sigmas(call, terms_of_float32)
+    hold(record_property, "fast to plain, float32", found, outputs(tower_of(folder)(call)), own, own)
+    hold(record_property, "fast float32 to plain float64", found, theirs.run(theirs.exact, call), own)
+
+
+@pytest.fixture(scope="module")
+def theirs(family: str, folder: Path) -> Oracle:
+    return Oracle(folder, TOWERS[family][0])
+
+
+@pytest.mark.requirement("NUM-006")
+@pytest.mark.parametrize("name", CALLS)
+def test_distances_to_transformers_are_within_the_bound(
+    theirs: Oracle, folder: Path, name: str, record_property: Record
+) -> None:
+    tower = fast_of(folder)
+    call = call_of(tower, *CALLS[name])
+    exact = theirs.run(theirs.exact, call)
+    own, rest = theirs.sigmas(call, terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
+    hold(record_property, "fast float32 to float64", outputs(tower(call)), exact, own, rest)
+
+
+# ---------------------------------------------------------------------------------------------------------- invariance
+
+Certified = Callable[[torch.dtype], FastTower]
+
+
+@pytest.fixture(scope="module")
+def certified(folder: Path) -> Certified:
+    """The tower with its row floor. Skips where this machine gives none: nothing is claimed there."""
+
+    @cache
+    def of(dtype: torch.dtype) -> FastTower:
+        tower = fast_of(folder, dtype)
+        certificate = certify(tower, COUNTS)
+        if certificate.row_floor is None:
+            pytest.skip(f"not certified here: {certificate.differing}")
+        assert certificate.invariant, certificate.broken
+        return tower
+
+    return of
+
+
+def grids(most: int) -> st.SearchStrategy[list[Grid]]:
+    """Some items of up to 4 frames and 10 x 10 rows each."""
+    side = st.integers(1, 10).map(lambda rows: 2 * rows)
+    return st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 4]), side, side), min_size=1, max_size=most)
+
+
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.requirement("NUM-001")
+@DTYPES
+@FEW
+@given(drawn=grids(6), seed=st.integers(0, 999))
+def test_an_item_has_the_same_bits_in_any_company(
+    certified: Certified, dtype: torch.dtype, drawn: list[Grid], seed: int
+) -> None:
+    tower = certified(dtype)
+    items = items_of(tower, drawn)
+    alone = [outputs(tower(item)) for item in items]
+    order = random.Random(seed).sample(range(len(items)), len(items))
+    together = outputs(tower(join([items[index] for index in order])))
+    for level, rows in enumerate(together):
+        pieces = torch.split(rows, [len(alone[index][level]) for index in order])
+        assert all(same_bits(piece, alone[index][level]) for piece, index in zip(pieces, order, strict=True))
+
+
+@pytest.mark.requirement("NUM-001")
+@DTYPES
+@FEW
+@given(drawn=grids(4), more=st.tuples(*[st.integers(0, 40)] * 4), poison=st.sampled_from([1e4, -3e-3]))
+def test_an_item_has_the_same_bits_in_any_bucket(
+    certified: Certified, dtype: torch.dtype, drawn: list[Grid], more: Sequence[int], poison: float
+) -> None:
+    """Whatever lies behind the patches: numbers of another size than theirs."""
+    tower = certified(dtype)
+    call = call_of(tower, *drawn)
+    made = plan(call, tower.records)
+    exact = made.shape.above(tower.row_floor)
+    patches, *rest = more
+    grown = [have + extra for have, extra in zip((exact.rows, exact.tiles, exact.windows), rest, strict=True)]
+    shape = Shape(exact.patches + FINEST * patches, *grown)
+    payload = call.patches.to(dtype).flatten(1)
+    behind = torch.full((shape.patches - len(payload), payload.shape[1]), poison, dtype=dtype)
+    found = tower.run(torch.cat([payload, behind]), made, shape, captured=False)
+    for here, wanted in zip(found, outputs(tower(call)), strict=True):
+        assert same_bits(here[: len(wanted)], wanted)
+
+
+def test_activations_of_the_whole_call_are_not_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``rowwise`` is for. A machine whose vector code treats every element alike has nothing to show, and says so."""
+
+    def differing(function: Callable[[Tensor], Tensor]) -> int:
+        """Rows of odd length that come out otherwise alone."""
+        x = 3 * values((64, 203), "x")
+        return sum(
+            not same_bits(alone, row[None]) for alone, row in zip(map(function, x.split(1)), function(x), strict=True)
+        )
+
+    if not differing(torch.nn.functional.gelu):
+        pytest.skip("here an activation gives an element the same bits wherever it lies")
+    assert not differing(kernels_host.gelu)
+    monkeypatch.setattr(kernels_host, "rowwise", lambda function, x: function(x))
+    assert differing(kernels_host.gelu)
+
+
+# ----------------------------------------------------------------------------------------------------------- the plan
+
+
+@given(lengths=st.lists(st.integers(0, 3 * ROWS_PER_TILE + 5), min_size=1, max_size=12))
+def test_tiles_cover_each_row_once_and_in_its_segment(lengths: list[int]) -> None:
+    covered = []
+    ends = np.cumsum(lengths)
+    for first, start, end in tiles_of(np.array(lengths, dtype=np.int32)).tolist():
+        rows = range(first, min(first + ROWS_PER_TILE, end))
+        segment = int(np.searchsorted(ends, first, side="right"))
+        assert rows
+        assert (start, end) == (ends[segment] - lengths[segment], ends[segment])
+        covered += rows
+    assert sorted(covered) == list(range(sum(lengths)))
+
+
+@given(counts=st.tuples(st.integers(1, 9000), st.integers(1, 3000), st.integers(1, 500), st.integers(0, 500)))
+def test_a_bucket_holds_the_shape_and_is_not_much_larger(counts: tuple[int, int, int, int]) -> None:
+    shape = Shape(*counts)
+    bucket = shape.bucket()
+    for have, larger in zip(dataclasses.astuple(shape), dataclasses.astuple(bucket), strict=True):
+        assert have <= larger < max(2 * have, have + FINEST)
+    assert bucket.patches <= max(shape.patches + FINEST, shape.patches * 5 / 4)
+    assert bucket.bucket() == bucket
+
+
+def test_there_are_few_buckets() -> None:
+    assert len({Shape(count, 1, 1, 1).bucket() for count in range(1, 4097)}) <= 32
+
+
+# ------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> None:
+    tower = fast_of(checkpoint(tmp_path))
+    grid = (1, 2, SIDE + 2)
+    unread = torch.zeros(1, 1536).expand(math.prod(grid), 1536)
+    item = PackedItem(Modality.IMAGE, grid, (len(unread),), {})
+    with pytest.raises(BadGrid, match=f"a side of {SIDE + 2} patches"):
+        tower(Packed(unread, torch.tensor([0, len(unread)]), (item,)))
+
+
+# ------------------------------------------------------------------------------------------------------------- update
+
+
+def halved(folder: Path) -> Path:
+    rewrite_weights(folder, **{name: weight / 2 for name, weight in load_file(folder / "model.safetensors").items()})
+    return folder
+
+
+def addresses(tower: FastTower) -> list[int]:
+    return [weight.data_ptr() for weight in tensors(tower.weights)]
+
+
+def test_an_update_writes_over_the_weights_where_they_are(family: str, folder: Path, tmp_path: Path) -> None:
+    """Fused and permuted ones, too: a captured graph reads them there."""
+    kind, sizes = TOWERS[family]
+    new = halved(checkpoint(tmp_path, family=kind, **sizes))
+    tower, fresh = fast_of(folder), fast_of(new)
+    call = call_of(tower, *CALLS["several"])
+    before = tower(call), addresses(tower)
+    tower.update(new, 3)
+    assert tower.epoch == 3
+    assert addresses(tower) == before[1]
+    assert all_same_bits(tower(call), fresh(call))
+    assert not all_same_bits(tower(call), before[0])
+
+
+def test_an_update_that_breaks_off_changes_nothing(
+    family: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last weight cannot be read, when all the others have been."""
+    kind, sizes = TOWERS[family]
+    new = halved(checkpoint(tmp_path, family=kind, **sizes))
+    tower = fast_of(folder)
+    call = call_of(tower, *CALLS["several"])
+    before = tower(call)
+    left = iter(range(len(tower.shapes()) - 1))
+
+    def read(stored: object, name: str) -> Tensor:
+        if next(left, None) is None:
+            raise BadCheckpoint("cannot be read", where=name)
+        return whole(stored, name)
+
+    whole = Stored.__call__
+    monkeypatch.setattr(Stored, "__call__", read)
+    with pytest.raises(BadCheckpoint):
+        tower.update(new, 3)
+    assert tower.epoch == 0
+    assert all_same_bits(tower(call), before)

@@ -1,0 +1,90 @@
+"""Whether the bits of an item of the plain towers depend on what else is in the call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from plumbline.certify import Certificate, certify, changed_in_company
+from plumbline.small_tower import checkpoint
+from reference.towers.arithmetic import PlainTower
+from tests.numerics.towers import CALLS, COUNTS, TOWERS, Grid, items_of, tower_of
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+GRIDS = [*CALLS["several"], (1, 2, 6), (1, 10, 14), (1, 6, 6), (7, 2, 2)]
+
+
+@pytest.fixture(scope="module", params=TOWERS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family, sizes = TOWERS[request.param]
+    return checkpoint(tmp_path_factory.mktemp("tower"), family=family, **sizes)
+
+
+def changed(tower: PlainTower, grids: Sequence[Grid]) -> list[int]:
+    """Places in ``grids`` whose item has other bits in some company than alone."""
+    return changed_in_company(tower, items_of(tower, grids))
+
+
+def certified(tower: PlainTower) -> Certificate:
+    """Skips where this machine gives no certificate: nothing is claimed there."""
+    certificate = certify(tower, COUNTS)
+    if not certificate.invariant:
+        pytest.skip(f"not certified here: floor {certificate.row_floor}, broken {certificate.broken}")
+    return certificate
+
+
+@pytest.mark.requirement("NUM-001")
+@pytest.mark.parametrize(("dtype", "threads"), [(torch.float32, 1), (torch.float32, 2), (torch.bfloat16, 1)], ids=str)
+def test_a_certified_tower_gives_the_same_bits_in_any_company(folder: Path, dtype: torch.dtype, threads: int) -> None:
+    torch.set_num_threads(threads)
+    try:
+        tower = tower_of(folder, dtype)
+        certificate = certified(tower)
+        certificate.check(tower)
+        print(f"{dtype}, {threads} threads: row floor {certificate.row_floor}")
+        assert changed(tower, GRIDS) == []
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.requirement("NUM-001")
+def test_without_the_floor_bits_depend_on_company(folder: Path) -> None:
+    """What the floor is for. A machine on which every row count agrees has nothing to show, and says so."""
+    tower = tower_of(folder)
+    certificate = certified(tower)
+    merged = 4 * tower.config.hidden_size
+    counts = [count for _, inputs, count in certificate.differing if inputs == merged]
+    if not counts:
+        pytest.skip("here the rows of a merger have the same bits among any number of rows")
+    lonely = (1, 2, 2 * max(counts))
+    assert changed(tower, [lonely, (1, 10, 14)]) == []
+    tower.row_floor = 1
+    assert 0 in changed(tower, [lonely, (1, 10, 14)])
+
+
+@pytest.mark.requirement("NUM-001")
+@pytest.mark.parametrize("family", ["qwen3_vl uneven", "qwen2_5_vl", "kimi_k25"])
+def test_activations_of_the_whole_call_are_not_certified(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What segments are for. A machine whose vector code treats every element alike has nothing to show, and says so."""
+    kind, sizes = TOWERS[family]
+    tower = tower_of(checkpoint(tmp_path, family=kind, **sizes))
+    certified(tower)
+    x = torch.linspace(-3, 3, 1003)
+    function = F.silu if kind == "qwen2_5_vl" else F.gelu
+    if torch.equal(function(x), torch.cat([function(part) for part in x.split(1)])):
+        pytest.skip("here an activation gives an element the same bits wherever it lies")
+
+    def all_at_once(function: object, x: Tensor, lengths: list[int]) -> Tensor:
+        return function(x)
+
+    for module in ("qwen3_vl", "qwen2_5_vl", "kimi_k25"):
+        monkeypatch.setattr(f"reference.towers.{module}.by_segment", all_at_once)
+    assert changed(tower, GRIDS)
