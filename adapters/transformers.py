@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.kimi_k25.modeling_kimi_k25 import (
     Kimi_K25MultimodalProjection,
@@ -65,6 +66,11 @@ class KimiK25Vision(Kimi_K25PreTrainedModel):  # type: ignore[misc]
             at = end
         return BaseModelOutputWithPooling(pooler_output=torch.cat(rows))
 
+
+# Published weights have other names; transformers renames them for its own classes only, unless it is told to.
+register_checkpoint_conversion_mapping(
+    KimiK25Vision.__name__, get_checkpoint_conversion_mapping("kimi_k25"), overwrite=True
+)
 
 MODELS: dict[str, Any] = {
     "qwen2_vl_vision": Qwen2VisionTransformerPretrainedModel,

@@ -19,7 +19,7 @@ class ReadsLate(Embedder):
         fresh, errors = super()._encode(missing)
         for known in fresh.values():
             if known.from_tower and not known.features:
-                self.settle(known)
+                self.settle([known])
         return fresh, errors
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:

@@ -34,6 +34,7 @@ implementation = Implementation(
             Capability.DIGEST_V1,
             Capability.MERGE_OUT,
             Capability.TRANSPORT,
+            Capability.RANKS,
             Capability.TOWERS,
             Capability.GRAPHS,
         }

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optimized.cache import owned
 from optimized.places import Piece, Places
+from optimized.ranks import agree_on_errors, shared
 from optimized.rows import ChunkRows
 from plumbline.interface import (
     BadChunk,
@@ -24,6 +25,7 @@ from plumbline.interface import (
     Feature,
     Identity,
     Item,
+    LeaseLost,
     PlumblineError,
     Prepared,
     RequestId,
@@ -60,6 +62,8 @@ class Known:
                 feature.check()
         except PlumblineError as error:
             self.lost = error.with_traceback(None)
+        except Exception as error:  # ranks that wait to hear of it must not wait in vain
+            self.lost = LeaseLost(f"asking for the lease raised {type(error).__name__}: {error}")
 
 
 @dataclass(eq=False, slots=True)
@@ -111,8 +115,8 @@ class EmbedStep:
         self._used = used
 
     def settle(self) -> list[Failure]:
-        for known in [*self._fresh, *(known for _, known in self._used)]:
-            self._embed.settle(known)
+        waiting = dict.fromkeys([*self._fresh, *(known for _, known in self._used)])
+        self._embed.settle([known for known in waiting if not known.settled])
         lost = {request_id: known.lost for request_id, known in self._used if known.lost is not None}
         return [Failure(request_id, error) for request_id, error in lost.items()]
 
@@ -124,7 +128,8 @@ class Embedder:
         self.spec = runtime.spec
         nothing = torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=runtime.port.device)
         self.empty = Encoded(nothing, (nothing,) * self.spec.side_levels)
-        self.encoder = encoder
+        self.ranks = runtime.ranks
+        self.encoder = shared(runtime, encoder)
         self.cache = cache
         self.epoch = 0
         self._requests: dict[RequestId, Admitted] = {}
@@ -325,15 +330,19 @@ class Embedder:
             if not known.holders and self._held.get(known.key) is known:
                 del self._held[known.key]
 
-    def settle(self, known: Known) -> None:
-        """Keeps rows whose payload was read whole, in storage of their own; forgets all others."""
-        if known.settled:
-            return
-        known.settled = True
-        known.check()
-        if known.lost is None:
-            self._keep(known)
-            return
+    def settle(self, waiting: Sequence[Known]) -> None:
+        """Keeps rows whose payload was read whole, in storage of their own; forgets all others, on all ranks alike."""
+        for known in waiting:
+            known.check()
+        errors = agree_on_errors(self.ranks, [known.lost for known in waiting])
+        for known, error in zip(waiting, errors, strict=True):
+            known.settled, known.lost = True, error
+            if error is None:
+                self._keep(known)
+            else:
+                self._forget(known)
+
+    def _forget(self, known: Known) -> None:
         for request in self._requests.values():
             self._drop(request, [item for item, one in request.held.items() if one is known])
 

@@ -31,6 +31,8 @@ class Verdicts:
     judged: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     capability_missing: int = 0
+    hung: bool = False
+    """A call did not return. To run the case again would be to wait again."""
 
     def check(self, requirement: str, holds: bool, message: str = "") -> bool:
         self.judged[requirement] += 1

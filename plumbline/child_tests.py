@@ -9,13 +9,15 @@ from pathlib import Path
 
 from plumbline.requirements import ROOT
 
+SECONDS = 1800
 
-def child(*arguments: str, seconds: int = 1800, **environment: str) -> subprocess.CompletedProcess[str]:
+
+def child(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m`` these arguments, from the repository's root, knowing nothing of a pytest around it."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, env=inherited | environment
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, env=inherited | environment
     )
 
 

@@ -26,6 +26,7 @@ from plumbline.interface import (
     Merged,
     PlumblineError,
     Prepared,
+    Ranks,
     Rows,
 )
 from plumbline.malformed import FAULTS, next_applicable
@@ -60,12 +61,14 @@ def budgets_of(scenario: Scenario) -> Budgets:
     return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
 
 
-def run(scenario: Scenario, implementation: Implementation, place: Place | None = None) -> Trace:
+def run(
+    scenario: Scenario, implementation: Implementation, place: Place | None = None, ranks: Ranks | None = None
+) -> Trace:
     """Runs a scenario through a complete implementation. Raises nothing that the implementation did."""
     spec = exact_spec(scenario.tower)
     trace = Trace(scenario, implementation.retention)
     try:
-        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario), place)
+        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario), place, ranks)
     except Exception as error:
         trace.crashes.append(Crash("building the parts", "", error))
         return trace

@@ -296,6 +296,12 @@ class EncodingFailed(PlumblineError):
     advice = "look at the cause; other requests were not harmed"
 
 
+class RanksLost(PlumblineError):
+    """Ranks that share the work did not answer in time, or ended. What needed them fails, now and later."""
+
+    advice = "start the ranks again"
+
+
 class LeaseLost(PlumblineError):
     """The payload was fenced off while it was read. Its rows were not kept; send it again."""
 
@@ -691,7 +697,7 @@ class DevicePort(Protocol):
 
 class Ranks(Protocol):
     """The ranks that share the encoding of a step. Every method is a collective: all ranks call the same ones, in the same
-    order and with the same sizes, or all of them hang."""
+    order and with the same sizes, or all of them hang until they give up. Raises RanksLost."""
 
     rank: int
     size: int

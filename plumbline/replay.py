@@ -11,6 +11,9 @@ from plumbline.bench import REFUSED, WRONG_ROWS, causes
 from plumbline.diagnose import diagnose
 from plumbline.explore import check
 from plumbline.interface import Implementation
+from plumbline.rank_case import RankCase
+from plumbline.rank_case import loads as loads_ranks
+from plumbline.rank_explore import check_ranks
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, compact, loads
 from plumbline.transport_explore import check_case, check_fault_case
@@ -19,7 +22,7 @@ from plumbline.transport_faults import loads as loads_faults
 from plumbline.transport_scenario import TransportCase
 from plumbline.transport_scenario import loads as loads_transport
 
-AnyCase = Scenario | TransportCase | FaultCase
+AnyCase = Scenario | TransportCase | FaultCase | RankCase
 
 
 class CaseError(Exception):
@@ -29,7 +32,10 @@ class CaseError(Exception):
 def read_case(data: dict[str, object]) -> AnyCase:
     """A case of any kind from its JSON data. Raises as the kinds' own ``loads`` do."""
     text = json.dumps(data)
-    return loads_transport(text) if "acts" in data else loads_faults(text) if "stops" in data else loads(text)
+    for field, read in (("acts", loads_transport), ("stops", loads_faults), ("ranks", loads_ranks)):
+        if field in data:
+            return read(text)
+    return loads(text)
 
 
 def save(path: Path, scenario: AnyCase, requirement: str, message: str) -> None:
@@ -41,13 +47,19 @@ def save(path: Path, scenario: AnyCase, requirement: str, message: str) -> None:
 
 def broken_by(scenario: AnyCase, implementation: Implementation) -> dict[str, str]:
     """The requirements that a case breaks, each with a message."""
-    if isinstance(scenario, TransportCase | FaultCase):
-        verdicts, _ = (
-            check_case(scenario, implementation)
-            if isinstance(scenario, TransportCase)
-            else check_fault_case(scenario, implementation)
-        )
-        return {v.requirement: v.message for v in verdicts.violations}
+    match scenario:
+        case TransportCase():
+            verdicts, _ = check_case(scenario, implementation)
+        case FaultCase():
+            verdicts, _ = check_fault_case(scenario, implementation)
+        case RankCase():
+            verdicts, _ = check_ranks(scenario, implementation)
+        case Scenario():
+            return _explained(scenario, implementation)
+    return {v.requirement: v.message for v in verdicts.violations}
+
+
+def _explained(scenario: Scenario, implementation: Implementation) -> dict[str, str]:
     _, verdicts = check(scenario, implementation)
     found: dict[str, str] = {}
     for violation in causes(verdicts.violations):

@@ -26,6 +26,7 @@ from plumbline.interface import (
     PayloadMissing,
     PlumblineError,
     Prepare,
+    Ranks,
     Runtime,
     Tower,
     TowerSpec,
@@ -190,12 +191,17 @@ class Rig:
 
 
 def build_rig(
-    implementation: Implementation, tower: Tower, spec: TowerSpec, budgets: Budgets, place: Place | None = None
+    implementation: Implementation,
+    tower: Tower,
+    spec: TowerSpec,
+    budgets: Budgets,
+    place: Place | None = None,
+    ranks: Ranks | None = None,
 ) -> Rig:
     """All parts of a complete implementation. Whatever a factory raises passes through."""
     place = place or Place()
     port = place.port(spec)
-    runtime = Runtime(spec, port, budgets)
+    runtime = Runtime(spec, port, budgets, ranks=ranks)
     recording = RecordingTower(tower)
     assert implementation.identify and implementation.prepare and implementation.encoder
     assert implementation.embed and implementation.merge

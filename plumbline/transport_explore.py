@@ -73,10 +73,10 @@ class CaseExploration(Tally):
     def said(self) -> str:
         return "\n".join(f"{f.requirement}: {f.message}\n  case: {f.case.dumps()}" for f in self.findings.values())
 
-    def data(self) -> dict[str, object]:
+    def data(self, of: str) -> dict[str, object]:
         """Plain data, so that it survives the way from a test's process. of: what reach is not to be mixed with others'."""
         return {
-            "of": "transport",
+            "of": of,
             "cases": self.cases,
             "seconds": self.seconds,
             "first_failure": self.first_failure,
@@ -102,6 +102,7 @@ def check_case(case: TransportCase, implementation: Implementation) -> tuple[Ver
     except Hang as hang:
         verdicts = Verdicts()
         verdicts.check("POOL-011", False, f"a call did not return: {hang}")
+        verdicts.hung = True
         return verdicts, set()
 
 
@@ -142,10 +143,9 @@ def explore_cases(
         if verdicts.violations:
             if result.first_failure is None:
                 result.first_failure = time.perf_counter() - began
-            kind = verdicts.violations[0].requirement
-            if kind == "POOL-011":
-                raise OutOfTime  # to shrink a hang would be to wait for it again and again
-            raise broken(kind)
+            if verdicts.hung:
+                raise OutOfTime
+            raise broken(verdicts.violations[0].requirement)
 
     draw_cases(strategy, one, examples, session_seed, shrink, stop_at_first)
     result.seconds = time.perf_counter() - began
@@ -162,13 +162,14 @@ def explore_session(
     judge: Callable[[C], tuple[Verdicts, set[str]]],
     options: argparse.Namespace,
     shard: int,
+    part: int = PART,
 ) -> CaseExploration:
-    """As many cases as the session's profile asks for. options: pytest's, with those of the plugin."""
+    """As many cases as the session's profile asks for, or one in ``part``. options: pytest's, with those of the plugin."""
     profile = PROFILES[options.profile]
     return explore_cases(
         strategy,
         judge,
-        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else PART),
+        examples=(options.cases or profile.cases) // (1 if profile.stop_at_first else part),
         session_seed=options.plumbline_seed + shard,
         seconds=MUTANT_SECONDS if profile.stop_at_first else float("inf"),
         stop_at_first=profile.stop_at_first,

@@ -89,6 +89,7 @@ class _FaultRun:
         self.baton.run()
         check = self.verdicts.check
         check("POOL-011", not self.baton.hung, self.baton.hung)
+        self.verdicts.hung = bool(self.baton.hung)
         for actor in self.baton.actors:
             if actor.error is not None:
                 self._untyped(actor.name, actor.error)

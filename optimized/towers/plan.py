@@ -26,6 +26,10 @@ FINEST = 16
 """Patches: the smallest step between two buckets. A multiple of the patches of a row in every family."""
 
 
+SHORT = 48
+"""Patches of a short segment: a little less than a small image or a window has."""
+
+
 class Grid(NamedTuple):
     """One item of a call, as if it were alone in it; kept for the next item of this grid.
 
@@ -67,8 +71,14 @@ class Shape:
         return Shape(patches, max(self.rows, row_floor), self.tiles, self.windows)
 
     def bucket(self) -> Shape:
-        """The bucket that holds it: at most a quarter more patches, and few buckets for each doubling."""
-        return Shape(step(self.patches), step(self.rows), doubled(self.tiles), doubled(self.windows))
+        """The bucket that holds it: at most a quarter more patches, and few buckets for each doubling.
+
+        There is room for so many tiles that segments of usual lengths all come to one bucket: an empty tile costs next to
+        nothing, and another graph the memory of a call.
+        """
+        patches = step(self.patches)
+        tiles, windows = (doubled(max(count, patches // SHORT)) if count else 0 for count in (self.tiles, self.windows))
+        return Shape(patches, step(self.rows), tiles, windows)
 
 
 def step(count: int) -> int:
@@ -78,8 +88,8 @@ def step(count: int) -> int:
 
 
 def doubled(count: int) -> int:
-    """The power of two from ``count`` on; 0 stays 0."""
-    return 1 << (count - 1).bit_length() if count else 0
+    """The power of two from ``count`` on."""
+    return 1 << (count - 1).bit_length()
 
 
 class Fields(NamedTuple):

@@ -34,7 +34,7 @@ from plumbline.interface import (
     TowerSpec,
 )
 
-GRAPHED = 4096
+GRAPHED = 8192
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
 Config = TypeVar("Config", bound=tuple[Any, ...])

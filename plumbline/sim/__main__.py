@@ -1,4 +1,4 @@
-"""Workloads, deliveries, what processors leave there, or towers: on simulated devices, in this process.
+"""Workloads or towers on a simulated device, deliveries between several, or what processors leave there, in this process.
 
 Prints what was found as JSON.
 

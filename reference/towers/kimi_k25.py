@@ -6,7 +6,7 @@ A *patch* is a small block of pixels of one frame. Patches come row by row, fram
 patch sees every patch of its clip. In the end the frames are averaged, so that a clip of any length has the rows of one
 frame; each row is made of a block of 2 x 2. An image is a clip of one frame, and gets no time.
 
-Weights have their names in transformers (``layers.0.attn.q_proj``, ``mm_projector.in_proj``).
+Names are those of transformers (``layers.0.attn.q_proj``, ``mm_projector.in_proj``); see ``kimi_published.py`` for the others.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from plumbline.interface import BadGrid, Encoded, Layout, Packed
 from reference.towers.arithmetic import PlainTower, axial_angles, by_segment, merge_order
 from reference.towers.checkpoint import build, read_json, read_weights, require, vision_part
+from reference.towers.kimi_published import renamed_fields, renamed_weights
 
 EPS = 1e-5
 CHANNELS = 3
@@ -89,13 +90,14 @@ class Config:
 def read_config(folder: Path, out_hidden_size: int) -> Config:
     """Raises BadCheckpoint."""
     whole = read_json(folder)
-    raw = vision_part(whole)
-    eps = whole.get("projection_layer_norm_eps", EPS)
-    config = build(Config, raw | {"projection_layer_norm_eps": eps, "out_hidden_size": out_hidden_size})
+    raw = {"projection_layer_norm_eps": whole.get("projection_layer_norm_eps", EPS)} | renamed_fields(
+        vision_part(whole)
+    )
+    config = build(Config, raw | {"out_hidden_size": out_hidden_size})
     size = whole.get("projection_hidden_size", config.hidden_size)
     require(
         {
-            "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
+            "hidden_act must be gelu_pytorch_tanh": raw["hidden_act"] == "gelu_pytorch_tanh",
             "hidden_size must be a multiple of 4 * num_attention_heads": (
                 config.hidden_size % (4 * config.num_attention_heads) == 0
             ),
@@ -114,8 +116,9 @@ class KimiK25Tower(PlainTower):
 
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
         weights = read_weights(folder, r"(?:model\.)?((?:vision_tower|mm_projector)\..*)")
-        last = weights.get("mm_projector.out_proj.bias")
-        return read_config(folder, 0 if last is None else len(last)), weights
+        last = weights.get("mm_projector.out_proj.bias", weights.get("mm_projector.proj.2.bias"))
+        config = read_config(folder, 0 if last is None else len(last))
+        return config, renamed_weights(weights, config.num_attention_heads)
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:

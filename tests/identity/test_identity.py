@@ -137,11 +137,13 @@ def printed(subject: Subject) -> str:
     items += [image(2, extras=extras)] if Capability.EXTRAS in claims else []
     items += [image(3, given=GivenRecipe("t", "k", True))] if Capability.CALLER_KEYS in claims else []
     items += [image(4, modality="video")] if Capability.VIDEO in claims else []
-    p = prepared_of(rig_of(subject.implementation), RequestRecipe(items=tuple(items)))
-    return f"{[i.digest.hex() for i in p.identities]} {p.prefix_keys.tolist()}"
+    p = prepared_of(rig_of(subject.implementation), RequestRecipe(items=tuple(items), bundle=True))
+    order = [(i.modality.value, i.spans) for i in p.items]
+    return f"{[i.digest.hex() for i in p.identities]} {p.prefix_keys.tolist()} {order}"
 
 
 @pytest.mark.requirement("IDENT-007")
+@pytest.mark.requirement("RANK-001")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_digests_and_keys_are_equal_in_a_process_with_another_hash_seed(subject: Subject, seed: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plumbline.certify import same_bits
 from plumbline.small_tower import checkpoint
 from reference.towers import kimi_k25, qwen2_5_vl, qwen3_vl
 from reference.towers.arithmetic import PlainTower, axial_angles
@@ -167,3 +170,31 @@ def test_the_bound_is_exceeded_by(
         print(line)
         assert rms > math.sqrt(2), line
         assert largest > math.sqrt(2), line
+
+
+# ------------------------------------------------------------------------------------------------------ other models
+
+
+@pytest.mark.requirement("NUM-002")
+@pytest.mark.parametrize(
+    ("model", "tower", "sizes"),
+    [
+        ("qwen3_vl_moe", "Qwen3VLMoeVisionModel", {}),
+        ("qwen3_5", "Qwen3_5VisionModel", {"deepstack_visual_indexes": []}),
+        ("qwen3_5_moe", "Qwen3_5MoeVisionModel", {"deepstack_visual_indexes": []}),
+    ],
+)
+def test_other_models_with_the_tower_of_qwen3_vl(
+    model: str, tower: str, sizes: dict[str, object], tmp_path: Path
+) -> None:
+    """transformers' towers of both give the same bits, so that whoever is near to one is near to the other."""
+    pytest.importorskip("transformers")
+    folder = checkpoint(tmp_path, **sizes)
+    theirs = Oracle(folder, "qwen3_vl")
+    kind = getattr(importlib.import_module(f"transformers.models.{model}.modeling_{model}"), tower)
+    raw = json.loads((folder / "config.json").read_text()) | {"model_type": f"{model}_vision"}
+    (folder / "config.json").write_text(json.dumps(raw))
+    other = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").requires_grad_(False)
+    call = call_of(tower_of(folder), *CALLS["several"])
+    pairs = zip(theirs.run(other, call), theirs.run(theirs.single, call), strict=True)
+    assert all(same_bits(a, b) for a, b in pairs)

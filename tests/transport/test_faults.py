@@ -26,7 +26,7 @@ def test_generated_faults(
     lines = max(run_faults(FaultCase(), subject.implementation).lines)
     judged = partial(check_fault_case, implementation=subject.implementation)
     found = explore_session(fault_cases(lines), judged, request.config.option, shard)
-    record_property("exploration", found.data())
+    record_property("exploration", found.data("transport"))
     assert not found.findings, found.said
 
 

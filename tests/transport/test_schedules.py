@@ -22,7 +22,7 @@ def test_generated_schedules(
     claimed(subject, Capability.TRANSPORT)
     judged = partial(check_case, implementation=subject.implementation)
     found = explore_session(transport_cases(), judged, request.config.option, shard)
-    record_property("exploration", found.data())
+    record_property("exploration", found.data("transport"))
     assert not found.findings, found.said
 
 

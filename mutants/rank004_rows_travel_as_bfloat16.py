@@ -1,0 +1,35 @@
+"""Ours: rows travel as bfloat16, since that is what the model computes in anyway."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+import optimized
+from optimized.embed import Embedder
+from optimized.ranks import Outcome, SharedEncoder
+from plumbline.interface import Cache, Encoder, Runtime
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("RANK-004",)
+
+
+class Narrow(SharedEncoder):
+    def gathered(self, block: Tensor, agreed: Sequence[Outcome], owners: Sequence[int]) -> list[Tensor]:
+        return [one.to(block.dtype) for one in super().gathered(block.to(torch.bfloat16), agreed, owners)]
+
+
+class Shares(Embedder):
+    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
+        super().__init__(runtime, encoder, cache)
+        if isinstance(self.encoder, SharedEncoder):
+            self.encoder = Narrow(runtime, encoder, self.encoder.ranks)
+
+
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant rank004_rows_travel_as_bfloat16", embed=Shares
+)

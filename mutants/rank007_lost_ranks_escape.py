@@ -1,0 +1,34 @@
+"""Ours: what a collective raises leaves the step, and with it every request of the batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import optimized
+from optimized.embed import Embedder
+from optimized.ranks import SharedEncoder
+from plumbline.interface import Cache, Encoded, Encoder, Item, PlumblineError, RanksLost, Runtime
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("RANK-007",)
+
+
+class Escapes(SharedEncoder):
+    def encode(self, items: Sequence[Item]) -> list[Encoded | PlumblineError]:
+        results = super().encode(items)
+        for result in results:
+            if isinstance(result, RanksLost):
+                raise result
+        return results
+
+
+class Shares(Embedder):
+    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
+        super().__init__(runtime, encoder, cache)
+        if isinstance(self.encoder, SharedEncoder):
+            self.encoder = Escapes(runtime, encoder, self.encoder.ranks)
+
+
+implementation = dataclasses.replace(optimized.implementation, name="mutant rank007_lost_ranks_escape", embed=Shares)

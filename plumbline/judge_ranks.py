@@ -1,0 +1,199 @@
+"""Judges a case of several ranks: they stay together, agree with each other and with one rank alone, and share the work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from plumbline.bench import Verdicts
+from plumbline.interface import Failure, Prepared, Rows
+from plumbline.judge_work import fingerprint
+from plumbline.rank_run import RankRun, Seen
+from plumbline.snapshots import same
+from plumbline.trace import Hang, Scheduled, StepRecord, Trace, items_of
+
+MOST_COLLECTIVES = 4
+"""In a step without failures; one of them on data."""
+
+
+def judge_ranks(run: RankRun) -> Verdicts:
+    """Says nothing of what the implementation gets wrong on one rank."""
+    judge = _Judge(run)
+    if not run.alone.crashes and not run.alone.stuck:
+        judge.go()
+    return judge.verdicts
+
+
+class _Judge:
+    def __init__(self, run: RankRun) -> None:
+        self.run, self.case = run, run.case
+        self.verdicts = Verdicts()
+
+    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+        return self.verdicts.check(requirement, holds, message)
+
+    def go(self) -> None:
+        first, *others = self.run.traces
+        for rank, trace in enumerate(self.run.traces):
+            self._crashes(rank, trace)
+            self._prepared(rank, trace)
+        for rank, trace in enumerate(others, 1):
+            self._alike(f"rank {rank} and rank 0", trace, first, text)
+        self._together()
+        for rank, steps in enumerate(self.run.seen):
+            for record, seen in zip(self.run.traces[rank].steps, steps, strict=False):
+                self._collectives(record, seen)
+        if self.case.fault:
+            self._unharmed(first)
+        else:
+            self._alike("rank 0 and one rank alone", first, self.run.alone, kind)
+        self._shared(first)
+
+    # -- staying together
+
+    def _crashes(self, rank: int, trace: Trace) -> None:
+        crash = next((one for one in trace.crashes if not isinstance(one.error, Hang)), None)
+        self.check("RANK-003", crash is None, f"rank {rank}, {crash.phase if crash else ''}: {crash and crash.error!r}")
+
+    def _prepared(self, rank: int, trace: Trace) -> None:
+        mine, alone = ([names(s.result) for s in one.submissions] for one in (trace, self.run.alone))
+        said = f"rank {rank} and one rank alone give other identities or prefix keys, or another order of items"
+        self.check("RANK-001", mine == alone, said)
+
+    def _together(self) -> None:
+        said = self.run.diverged
+        self.check("RANK-002", not said and all(one == self.run.entered[0] for one in self.run.entered), said)
+
+    def _collectives(self, record: StepRecord, seen: Seen) -> None:
+        where = f"step {record.number} enters {', '.join(map(str, seen.collectives)) or 'none'}"
+        data = [k for k, one in enumerate(seen.collectives) if one.name == "gather"]
+        agreed = all("agree" in [one.name for one in seen.collectives[:k]] for k in data)
+        self.check("RANK-003", agreed, f"{where}: rows travel before it was agreed that there are any")
+        if not failed(record):
+            few = len(seen.collectives) <= MOST_COLLECTIVES and len(data) <= 1
+            self.check("RANK-006", few, where)
+
+    # -- the same results
+
+    def _alike(self, who: str, one: Trace, other: Trace, said_of: Callable[[Failure], object]) -> None:
+        """Until the first difference, which is the cause of those that follow."""
+        for a, b in zip(one.steps, other.steps, strict=False):
+            results = zip(a.scheduled, a.results, b.results, strict=False)
+            if not all(self._same(f"{who}, step {a.number}", s, x, y, said_of) for s, x, y in results):
+                return
+            lost = [{f.request_id: said_of(f) for f in record.settled} for record in (a, b)]
+            if not self.check("RANK-003", lost[0] == lost[1], f"{who}, step {a.number}, settled: {lost}"):
+                return
+
+    def _same(
+        self, who: str, s: Scheduled, a: Rows | Failure, b: Rows | Failure, said_of: Callable[[Failure], object]
+    ) -> bool:
+        where = f"{who}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
+        if isinstance(a, Rows) and isinstance(b, Rows):
+            return self.check("RANK-004", same(a, b), f"{where}: other rows")
+        said = [said_of(one) if isinstance(one, Failure) else "rows" for one in (a, b)]
+        return self.check("RANK-003", said[0] == said[1], f"{where}: {said[0]} and {said[1]}")
+
+    def _unharmed(self, trace: Trace) -> None:
+        """With a fault of one rank: who fails needs what that rank could not give, and others get the rows of one rank."""
+        rows = {
+            (s.entry.submission.index, s.chunk, record.epoch): result
+            for record in self.run.alone.steps
+            for s, result in zip(record.scheduled, record.results, strict=False)
+            if s.entry is not None and isinstance(result, Rows)
+        }
+        for record, seen in zip(trace.steps, self.run.seen[self._at], strict=False):
+            for s, result in zip(record.scheduled, record.results, strict=False):
+                if s.entry is None or s.fault:
+                    continue
+                where = f"step {record.number}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
+                alone = rows.get((s.entry.submission.index, s.chunk, record.epoch))
+                if isinstance(result, Rows) and alone is not None:
+                    self.check("RANK-004", same(result, alone), f"{where}: other rows than one rank alone gives")
+                if isinstance(result, Failure) and not self._own_fault(s, result):
+                    said = f"{where} failed, and not for what is wrong with rank {self._at}: {result.error!r}"
+                    self.check("RANK-003", self._struck(record, seen, s), said)
+
+    @property
+    def _at(self) -> int:
+        return self.case.at % self.case.ranks
+
+    def _own_fault(self, s: Scheduled, failure: Failure) -> bool:
+        """Whether it may fail on one rank as well."""
+        assert s.entry is not None
+        fenced = any(item.fence for one in self.case.scenario.requests for item in one.items)
+        faulty = any(item.fault for item in s.entry.submission.recipe.items)
+        return faulty or fenced or kind(failure) in ("EpochChanged", "CapabilityMissing")
+
+    def _struck(self, record: StepRecord, seen: Seen, s: Scheduled) -> bool:
+        """Whether the rank with the fault tried an item of the chunk in this step."""
+        assert s.entry is not None
+        needed = items_of(self.case.scenario.tower, s)
+        if self.case.fault == "payload":
+            return any((s.chunk.request_id, item) in seen.opened for item in needed)
+        items = s.entry.submission.recipe.items
+        wanted = {fingerprint(self.case.scenario.tower, items[k]) for k in items_of(self.case.scenario.tower, s, False)}
+        steps = [one for one in self.run.traces[self._at].steps if one.number == record.number]
+        return any(call.failed and wanted & set(call.items) for one in steps for call in one.calls)
+
+    # -- the same work
+
+    def _shared(self, first: Trace) -> None:
+        """Each item's payload is read by one rank, and no more is encoded and moved than on one rank."""
+        for k, record in enumerate(first.steps):
+            opened = Counter(name for steps in self.run.seen for name in (steps[k].opened if k < len(steps) else ()))
+            twice = [name for name, count in opened.items() if count > 1]
+            self.check("RANK-005", not twice, f"step {record.number}: {twice[:3]} opened by several ranks")
+        if self.case.fault:
+            return
+        for k, alone in enumerate(self.run.alone.steps):
+            records = [trace.steps[k] for trace in self.run.traces if k < len(trace.steps)]
+            if failed(alone) or any(failed(one) for one in records):
+                continue
+            done = Counter(item for one in records for call in one.calls for item in call.items)
+            due = Counter(item for call in alone.calls for item in call.items)
+            where = f"step {alone.number}: on {len(records)} ranks"
+            more = sum((done - due).values())
+            self.check("RANK-005", not more, f"{where} {more} items more are encoded than on one")
+            moved = sum(one.moved_bytes for one in records)
+            self.check(
+                "RANK-005", moved <= alone.moved_bytes, f"{where} {moved} bytes move, {alone.moved_bytes} on one"
+            )
+
+
+def kind(failure: Failure) -> object:
+    return type(failure.error).__name__
+
+
+def text(failure: Failure) -> object:
+    return kind(failure), str(failure.error)
+
+
+def failed(record: StepRecord) -> bool:
+    """Whether anything did but a chunk that was scheduled to."""
+    results = zip(record.scheduled, record.results, strict=False)
+    own = any(isinstance(result, Failure) and not s.fault for s, result in results)
+    return own or bool(record.settled) or any(call.failed for call in record.calls)
+
+
+def names(result: object) -> object:
+    """What ranks must agree on of a prepared request; of any other result its kind."""
+    if not isinstance(result, Prepared):
+        return type(result).__name__
+    order = [(item.modality, item.source, item.spans) for item in result.items]
+    return [one.digest for one in result.identities], result.prefix_keys.tolist(), order
+
+
+def reach_of(run: RankRun) -> set[str]:
+    """Situations that a case was in."""
+    gathers = [one for one in run.entered[0] if one.name == "gather"]
+    shares = [one.sizes[:-1] for one in gathers]
+    reach = {f"{run.case.ranks} ranks", f"fault: {run.case.fault or 'none'}"}
+    found = {
+        "rows travel": bool(gathers),
+        "a rank without items": any(0 in counts for counts in shares),
+        "uneven shares": any(len(set(counts)) > 1 for counts in shares),
+        "a failure is agreed": any(isinstance(r, Failure) for record in run.traces[0].steps for r in record.results),
+        "a lease is lost": any(record.settled for record in run.traces[0].steps),
+    }
+    return reach | {name for name, there in found.items() if there}

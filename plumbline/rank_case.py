@@ -1,0 +1,60 @@
+"""Cases of several ranks: a workload, on how many it runs, and what is wrong with one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from plumbline.interface import Capability
+from plumbline.scenario import Scenario, compact, decode
+from plumbline.strategies import scenarios
+
+FAULTS = ("", "tower", "payload")
+RANKS = (2, 3, 4, 1)
+
+
+@dataclass(frozen=True)
+class RankCase:
+    """The scenario on so many ``ranks``, all of which run all of its requests.
+
+    fault: what rank ``at`` (counted around) suffers: its tower always raises, or all lazy payloads of ``request`` (counted
+    around) are gone there. Faults of the scenario's own items befall whoever reads them.
+    """
+
+    scenario: Scenario
+    ranks: int = 2
+    fault: str = ""
+    at: int = 0
+    request: int = 0
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def size(self) -> int:
+        """How much a reader has to take in."""
+        return len(repr(compact(self)))
+
+
+def loads(text: str) -> RankCase:
+    """A case from its JSON; unknown fields are an error."""
+    return typing.cast(RankCase, decode(RankCase, json.loads(text)))
+
+
+@st.composite
+def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[Capability]) -> RankCase:
+    scenario = draw(scenarios(claims))
+    faults = FAULTS if scenario.lazy else FAULTS[:2]
+    fault = draw(st.sampled_from([""] * 4 + list(faults)))
+    return RankCase(
+        scenario=scenario,
+        ranks=draw(st.sampled_from(RANKS)),
+        fault=fault,
+        at=draw(st.integers(0, max(RANKS) - 1)) if fault else 0,
+        request=draw(st.integers(0, len(scenario.requests) - 1)) if fault == "payload" else 0,
+    )

@@ -1,0 +1,190 @@
+"""Runs a case on several ranks, each with an engine of its own in a thread, and on one without others beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from plumbline.engine import run
+from plumbline.interface import (
+    Chunk,
+    Embed,
+    Encoded,
+    Failure,
+    Feature,
+    Implementation,
+    Packed,
+    Part,
+    Payload,
+    PayloadMissing,
+    Prepared,
+    RequestId,
+    Rows,
+    Step,
+    TensorMeta,
+    Tower,
+)
+from plumbline.rank_case import RankCase
+from plumbline.rank_threads import Collective, Meeting, ThreadRanks
+from plumbline.rig import Place, RecordingTower
+from plumbline.trace import Trace
+
+
+@dataclass
+class Seen:
+    """What one rank did in a step and its settling. opened: (request, item) whose payloads it opened, or tried to."""
+
+    opened: set[tuple[RequestId, int]] = field(default_factory=set)
+    collectives: list[Collective] = field(default_factory=list)
+
+
+class RankPlace(Place):
+    """Watches a rank, and makes of it what the case says. steps: what it did in each step, and before the first."""
+
+    def __init__(self, case: RankCase, rank: int, entered: Sequence[Collective]) -> None:
+        struck = case.fault and case.at % case.ranks == rank
+        self.broken = struck and case.fault == "tower"
+        names = [request.name for request in case.scenario.requests]
+        self.gone = names[case.request % len(names)] if struck and case.fault == "payload" else None
+        self._entered = entered
+        self._before = 0
+        self.steps: list[Seen] = []
+        self._opened: set[tuple[RequestId, int]] = set()
+
+    def tower(self, tower: RecordingTower) -> Tower:
+        if self.broken:
+            tower.tower = BrokenTower(tower.tower)
+        return tower
+
+    def embed(self, embed: Embed) -> Embed:
+        return WatchedEmbed(embed, self)
+
+    def admitted(self, prepared: Prepared) -> Prepared:
+        """The same request, its lazy payloads watched, or gone."""
+        gone = prepared.request_id.partition("#")[0] == self.gone
+        items = []
+        for index, item in enumerate(prepared.items):
+            name = (prepared.request_id, index)
+            payload: Payload = item.payload
+            if isinstance(payload, tuple):
+                payload = tuple(self._watched(part, name, gone) for part in payload)
+            elif payload is not None:
+                payload = self._watched(payload, name, gone)
+            items.append(dataclasses.replace(item, payload=payload))
+        return dataclasses.replace(prepared, items=tuple(items))
+
+    def _watched(self, part: Part, name: tuple[RequestId, int], gone: bool) -> Part:
+        return part if isinstance(part, Tensor) else WatchedPart(part, name, gone, self._opened)
+
+    def step_ends(self) -> None:
+        """What was done since the last step ended belongs to this one."""
+        self.steps.append(Seen(set(self._opened), list(self._entered[self._before :])))
+        self._before = len(self._entered)
+        self._opened.clear()
+
+
+class BrokenTower:
+    """Raises, whatever it is given."""
+
+    def __init__(self, tower: Tower) -> None:
+        self.spec, self.epoch = tower.spec, tower.epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        raise RuntimeError("the tower of this rank is broken")
+
+
+class WatchedPart:
+    """A lazy payload that notes who opens it. A gone one raises then."""
+
+    def __init__(
+        self, feature: Feature, name: tuple[RequestId, int], gone: bool, opened: set[tuple[RequestId, int]]
+    ) -> None:
+        self.meta: TensorMeta = feature.meta
+        self._feature, self._name, self._gone, self._opened = feature, name, gone, opened
+
+    def ready(self) -> bool:
+        return not self._gone and self._feature.ready()
+
+    def open(self, device: torch.device) -> Tensor:
+        self._opened.add(self._name)
+        if self._gone:
+            raise PayloadMissing("the payload is gone on this rank")
+        return self._feature.open(device)
+
+    def release(self) -> None:
+        self._feature.release()
+
+    def check(self) -> None:
+        self._feature.check()
+
+
+class WatchedEmbed:
+    """An implementation's embed, with what it opens and enters cut into steps."""
+
+    def __init__(self, embed: Embed, place: RankPlace) -> None:
+        self._embed, self._place = embed, place
+
+    def admit(self, prepared: Prepared) -> None:
+        self._embed.admit(self._place.admitted(prepared))
+
+    def step(self, chunks: Sequence[Chunk]) -> Step:
+        return WatchedStep(self._embed.step(chunks), self._place)
+
+    def retract(self, request_id: RequestId) -> None:
+        self._embed.retract(request_id)
+
+    def finish(self, request_id: RequestId) -> None:
+        self._embed.finish(request_id)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._embed.set_epoch(epoch)
+
+
+class WatchedStep:
+    def __init__(self, step: Step, place: RankPlace) -> None:
+        self._step, self._place = step, place
+        self.results: Sequence[Rows | Failure] = step.results
+
+    def settle(self) -> list[Failure]:
+        lost = self._step.settle()
+        self._place.step_ends()
+        return lost
+
+
+@dataclass
+class RankRun:
+    """alone: the scenario on one rank, without the case's fault. traces, seen: by rank. diverged: why ranks stopped."""
+
+    case: RankCase
+    alone: Trace
+    traces: list[Trace]
+    seen: list[list[Seen]]
+    entered: list[list[Collective]]
+    diverged: str
+
+
+def run_ranks(case: RankCase, implementation: Implementation) -> RankRun:
+    """Raises nothing that the implementation did but what is no Exception."""
+    meeting: Meeting[Trace] = Meeting(case.ranks)
+    places = [RankPlace(case, rank, entered) for rank, entered in enumerate(meeting.entered)]
+
+    def one(ranks: ThreadRanks) -> Trace:
+        return run(case.scenario, implementation, places[ranks.rank], ranks)
+
+    traces = meeting.run(one)
+    for trace in traces:
+        if isinstance(trace, BaseException):
+            raise trace
+    alone = run(case.scenario, implementation)
+    return RankRun(
+        case=case,
+        alone=alone,
+        traces=[trace for trace in traces if isinstance(trace, Trace)],
+        seen=[place.steps for place in places],
+        entered=meeting.entered,
+        diverged=meeting.diverged,
+    )
