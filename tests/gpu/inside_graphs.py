@@ -215,10 +215,11 @@ def test_inputs_of_another_kind_are_refused(port: CudaPort, drawn: torch.Generat
 @pytest.fixture(scope="module")
 def judge(port: CudaPort, tmp_path_factory: pytest.TempPathFactory) -> TowerJudge:
     folders = folders_of(tmp_path_factory.mktemp("towers"))
-    certificate = certify(tower_of(optimized.implementation, folders[0], port))
+    certificate = certify(tower_of(optimized.implementation, folders[0], port, torch.bfloat16))
     assert certificate.invariant, certificate.broken
     assert certificate.row_floor is not None
-    return TowerJudge(optimized.implementation, folders, lambda: port, certificate.row_floor, alone_on=lambda: port)
+    floor = certificate.row_floor
+    return TowerJudge(optimized.implementation, folders, lambda: port, floor, lambda: port, torch.bfloat16)
 
 
 @pytest.mark.parametrize("case", range(3))
