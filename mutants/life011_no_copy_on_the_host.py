@@ -16,8 +16,12 @@ ACCEPT = ("LIFE-011",)
 class NoCopies(Embedder):
     def retract(self, request_id: RequestId) -> None:
         super().retract(request_id)
-        for feature in self.features(self._request(request_id).items):
+        request = self._request(request_id)
+        for feature in self.features(request.items):
             feature.release()
+        request.items = tuple(
+            dataclasses.replace(item, payload=None) if self.features([item]) else item for item in request.items
+        )
 
 
 implementation = dataclasses.replace(
