@@ -27,10 +27,11 @@ from optimized.towers.trunk import SIDE
 from optimized.towers.weights import tensors
 from plumbline.certify import certify, join, same_bits
 from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Packed, PackedItem
+from plumbline.oracle import Oracle, terms_of_float32
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import checkpoint, values
-from tests.numerics.oracle import Oracle, PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.bounds import PlainOracle, Record, hold
 from tests.numerics.towers import (
     CALLS,
     COUNTS,
@@ -85,6 +86,7 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
 
 @pytest.fixture(scope="module")
 def theirs(family: str, folder: Path) -> Oracle:
+    pytest.importorskip("adapters.transformers")
     return Oracle(folder, TOWERS[family][0])
 
 
