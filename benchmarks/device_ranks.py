@@ -26,13 +26,10 @@ from plumbline.build import bits_of
 from plumbline.certify import ROW_COUNTS
 from plumbline.interface import Payload, Rows
 from plumbline.rank_processes import Party, Picture, Setting, TowerRank
+from plumbline.real_sizes import SIZES
 from plumbline.results import commit, environment
 from plumbline.small_tower import checkpoint
 
-SIZES: dict[str, Any] = {
-    **{"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "out_hidden_size": 4096},
-    **{"num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]},
-}
 PICTURES = [Picture(seed, 32, 32) for seed in range(32)]
 RANKS = (1, 2, 4)
 WARM, ROUNDS = 3, 15
@@ -85,7 +82,8 @@ def main() -> None:
     result: dict[str, Any] = {"commit": commit(), "environment": environment(), "steps": []}
     with tempfile.TemporaryDirectory() as place:
         began = time.time()
-        folder = checkpoint(Path(place) / "tower", **SIZES)
+        with torch.device("cuda"):
+            folder = checkpoint(Path(place) / "tower", **SIZES["qwen3_vl"])
         say(f"weights written after {time.time() - began:.0f} s")
         floor = None
         for count in (count for count in RANKS if count <= torch.cuda.device_count()):

@@ -4,6 +4,7 @@ was declared to be kept is gone. A retraction goes well until the cache evicts t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import optimized
 from optimized.embed import Embedder, Known
@@ -15,10 +16,14 @@ ACCEPT = ("LIFE-011",)
 
 
 class ReleasesCached(Embedder):
+    def settle(self, waiting: Sequence[Known]) -> None:
+        self.read = {known: known.features for known in waiting}
+        super().settle(waiting)
+
     def admit_rows(self, known: Known) -> Encoded | None:
         cached = super().admit_rows(known)
         if cached is not None:
-            for feature in known.features:
+            for feature in self.read[known]:
                 feature.release()
         return cached
 

@@ -54,14 +54,13 @@ def row_count(tower: TowerRecipe, item: ItemRecipe) -> int:
     if item.source == "precomputed":
         return total
     if has_grid(tower, item.modality):
-        assert item.grid
         return total // patches_per_row(tower, item.grid)
     return total * tower.rows_per_tile
 
 
-def patches_per_row(tower: TowerRecipe, grid: tuple[int, int, int]) -> int:
+def patches_per_row(tower: TowerRecipe, grid: tuple[int, int, int] | None) -> int:
     """Patches that make one row: neighbours in a frame, and with ``pools_frames`` those at their place in every frame."""
-    return tower.merge**2 * (grid[0] if tower.pools_frames else 1)
+    return tower.merge**2 * (grid[0] if grid and tower.pools_frames else 1)
 
 
 def has_grid(tower: TowerRecipe, modality: str) -> bool:

@@ -528,6 +528,7 @@ class Embed(Protocol):
     admit, retract, finish and set_epoch raise typed errors, and a raise changes nothing. step never raises for a chunk: its
     failures are results, and the request stays admitted until finish. The encoder opens lazy payloads (on the port's
     device) and never releases them; Embed releases them, opened or not, in finish at the latest, and never opens one after.
+    With ranks, step and settle are collectives: all ranks call everything here in the same order, with the same requests.
     """
 
     def admit(self, prepared: Prepared) -> None: ...

@@ -103,6 +103,9 @@ class _Judge:
             if s.entry is not None and isinstance(result, Rows)
         }
         for record, seen in zip(trace.steps, self.run.seen[self._at], strict=False):
+            if self.case.fault != "lease" and not self._fenced:
+                lost = [failure.request_id for failure in record.settled]
+                self.check("RANK-003", not lost, f"step {record.number}: {lost} taken back, and no lease was lost")
             for s, result in zip(record.scheduled, record.results, strict=False):
                 if s.entry is None or s.fault:
                     continue
@@ -118,12 +121,15 @@ class _Judge:
     def _at(self) -> int:
         return self.case.at % self.case.ranks
 
+    @property
+    def _fenced(self) -> bool:
+        return any(item.fence for one in self.case.scenario.requests for item in one.items)
+
     def _own_fault(self, s: Scheduled, failure: Failure) -> bool:
         """Whether it may fail on one rank as well."""
         assert s.entry is not None
-        fenced = any(item.fence for one in self.case.scenario.requests for item in one.items)
         faulty = any(item.fault for item in s.entry.submission.recipe.items)
-        return faulty or fenced or kind(failure) in ("EpochChanged", "CapabilityMissing")
+        return faulty or self._fenced or kind(failure) in ("EpochChanged", "CapabilityMissing")
 
     def _struck(self, record: StepRecord, seen: Seen, s: Scheduled) -> bool:
         """Whether the rank with the fault tried an item of the chunk in this step."""

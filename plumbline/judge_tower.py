@@ -40,9 +40,11 @@ def folders_of(root: Path, **options: Any) -> list[Path]:
     return found
 
 
-def tower_of(implementation: Implementation, folder: Path, port: DevicePort) -> LoadedTower:
+def tower_of(
+    implementation: Implementation, folder: Path, port: DevicePort, dtype: torch.dtype = torch.float32
+) -> LoadedTower:
     assert implementation.tower
-    return implementation.tower(Checkpoint(folder, torch.float32, 61, 62, 64), port)
+    return implementation.tower(Checkpoint(folder, dtype, 61, 62, 64), port)
 
 
 def row_floor_of(implementation: Implementation, folder: Path, port: DevicePort) -> int:
@@ -77,14 +79,15 @@ class TowerJudge:
         port: Callable[[], DevicePort],
         row_floor: int,
         alone_on: Callable[[], DevicePort],
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.implementation, self.folders, self.row_floor = implementation, folders, row_floor
+        self.implementation, self.folders, self.row_floor, self.dtype = implementation, folders, row_floor, dtype
         self.port, self.alone_on = port, alone_on
         self._alone: dict[tuple[Picture, int], tuple[Tensor, ...]] = {}
 
     def load(self, epoch: int, port: DevicePort) -> LoadedTower:
         """A fresh tower with the weights of ``epoch``, all of them arrived."""
-        tower = tower_of(self.implementation, self.folders[epoch], port)
+        tower = tower_of(self.implementation, self.folders[epoch], port, self.dtype)
         tower.row_floor = self.row_floor
         torch.get_device_module(port.device).synchronize()
         return tower

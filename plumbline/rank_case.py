@@ -15,7 +15,8 @@ from plumbline.interface import Capability
 from plumbline.scenario import Scenario, compact, decode
 from plumbline.strategies import scenarios
 
-FAULTS = ("", "tower", "payload")
+FAULTS = ("", "", "", "tower")
+LAZY_FAULTS = ("", "", "tower", "payload", "lease", "lease")
 RANKS = (2, 3, 4, 1)
 
 
@@ -24,7 +25,7 @@ class RankCase:
     """The scenario on so many ``ranks``, all of which run all of its requests.
 
     fault: what rank ``at`` (counted around) suffers: its tower always raises, or all lazy payloads of ``request`` (counted
-    around) are gone there. Faults of the scenario's own items befall whoever reads them.
+    around) are gone there, or fenced off while they are read. Faults of the scenario's own items befall whoever reads them.
     """
 
     scenario: Scenario
@@ -49,12 +50,11 @@ def loads(text: str) -> RankCase:
 @st.composite
 def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[Capability]) -> RankCase:
     scenario = draw(scenarios(claims))
-    faults = FAULTS if scenario.lazy else FAULTS[:2]
-    fault = draw(st.sampled_from([""] * 4 + list(faults)))
+    fault = draw(st.sampled_from(LAZY_FAULTS if scenario.lazy else FAULTS))
     return RankCase(
         scenario=scenario,
         ranks=draw(st.sampled_from(RANKS)),
         fault=fault,
         at=draw(st.integers(0, max(RANKS) - 1)) if fault else 0,
-        request=draw(st.integers(0, len(scenario.requests) - 1)) if fault == "payload" else 0,
+        request=draw(st.integers(0, len(scenario.requests) - 1)) if fault in ("payload", "lease") else 0,
     )

@@ -17,6 +17,7 @@ from plumbline.interface import (
     Failure,
     Feature,
     Implementation,
+    LeaseLost,
     Packed,
     Part,
     Payload,
@@ -46,17 +47,16 @@ class RankPlace(Place):
     """Watches a rank, and makes of it what the case says. steps: what it did in each step, and before the first."""
 
     def __init__(self, case: RankCase, rank: int, entered: Sequence[Collective]) -> None:
-        struck = case.fault and case.at % case.ranks == rank
-        self.broken = struck and case.fault == "tower"
+        self.fault = case.fault if case.at % case.ranks == rank else ""
         names = [request.name for request in case.scenario.requests]
-        self.gone = names[case.request % len(names)] if struck and case.fault == "payload" else None
+        self.struck = names[case.request % len(names)]
         self._entered = entered
         self._before = 0
         self.steps: list[Seen] = []
         self._opened: set[tuple[RequestId, int]] = set()
 
     def tower(self, tower: RecordingTower) -> Tower:
-        if self.broken:
+        if self.fault == "tower":
             tower.tower = BrokenTower(tower.tower)
         return tower
 
@@ -64,21 +64,21 @@ class RankPlace(Place):
         return WatchedEmbed(embed, self)
 
     def admitted(self, prepared: Prepared) -> Prepared:
-        """The same request, its lazy payloads watched, or gone."""
-        gone = prepared.request_id.partition("#")[0] == self.gone
+        """The same request, its lazy payloads watched, and some of them struck by the fault."""
+        fault = self.fault if prepared.request_id.partition("#")[0] == self.struck else ""
         items = []
         for index, item in enumerate(prepared.items):
             name = (prepared.request_id, index)
             payload: Payload = item.payload
             if isinstance(payload, tuple):
-                payload = tuple(self._watched(part, name, gone) for part in payload)
+                payload = tuple(self._watched(part, name, fault) for part in payload)
             elif payload is not None:
-                payload = self._watched(payload, name, gone)
+                payload = self._watched(payload, name, fault)
             items.append(dataclasses.replace(item, payload=payload))
         return dataclasses.replace(prepared, items=tuple(items))
 
-    def _watched(self, part: Part, name: tuple[RequestId, int], gone: bool) -> Part:
-        return part if isinstance(part, Tensor) else WatchedPart(part, name, gone, self._opened)
+    def _watched(self, part: Part, name: tuple[RequestId, int], fault: str) -> Part:
+        return part if isinstance(part, Tensor) else WatchedPart(part, name, fault, self._opened)
 
     def step_ends(self) -> None:
         """What was done since the last step ended belongs to this one."""
@@ -98,27 +98,31 @@ class BrokenTower:
 
 
 class WatchedPart:
-    """A lazy payload that notes who opens it. A gone one raises then."""
+    """A lazy payload that notes who opens it. With the fault "payload" it is gone, with "lease" it is fenced off then."""
 
     def __init__(
-        self, feature: Feature, name: tuple[RequestId, int], gone: bool, opened: set[tuple[RequestId, int]]
+        self, feature: Feature, name: tuple[RequestId, int], fault: str, opened: set[tuple[RequestId, int]]
     ) -> None:
         self.meta: TensorMeta = feature.meta
-        self._feature, self._name, self._gone, self._opened = feature, name, gone, opened
+        self._feature, self._name, self._fault, self._opened = feature, name, fault, opened
+        self._read = False
 
     def ready(self) -> bool:
-        return not self._gone and self._feature.ready()
+        return self._fault != "payload" and self._feature.ready()
 
     def open(self, device: torch.device) -> Tensor:
         self._opened.add(self._name)
-        if self._gone:
+        if self._fault == "payload":
             raise PayloadMissing("the payload is gone on this rank")
+        self._read = True
         return self._feature.open(device)
 
     def release(self) -> None:
         self._feature.release()
 
     def check(self) -> None:
+        if self._read and self._fault == "lease":
+            raise LeaseLost("the payload was fenced off on this rank")
         self._feature.check()
 
 

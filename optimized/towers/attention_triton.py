@@ -1,6 +1,6 @@
 """Attention over segments of any lengths, in one Triton kernel.
 
-A program computes ``TILE`` query rows of one head. It walks the keys of its segment from the segment's start in blocks of one
+A program computes a tile of query rows of one head. It walks the keys of its segment from the segment's start in blocks of one
 size, so that a row's arithmetic depends on its own segment alone: the same bits alone, in any company and in any order.
 On an H200 it takes as long as cuDNN's kernel for segments of one length, and it needs no plan for each new length.
 
@@ -15,10 +15,9 @@ import torch
 import triton
 from torch import Tensor
 
+from optimized.towers.attention import ROWS_PER_TILE
 from optimized.towers.attention_kernel import attend
 
-TILE = 128
-"""Query rows of a program."""
 KEYS = 64
 """Keys of a step. With four warps and three stages the fastest of eleven settings, at every length from 256 to 16,384."""
 
@@ -34,7 +33,7 @@ def attention(qkv: Tensor, tiles: Tensor, out: Tensor) -> None:
     attend[(len(tiles), heads)](
         *(qkv, tiles, out, size**-0.5 * math.log2(math.e), heads, size, first),
         REST=max(16, triton.next_power_of_2(size - first)),
-        TILE=TILE,
+        TILE=ROWS_PER_TILE,
         KEYS=KEYS,
         PRECISION="ieee" if qkv.dtype is torch.float32 else "tf32",
         num_warps=4,

@@ -57,6 +57,15 @@ def require(rules: Mapping[str, bool]) -> None:
             raise BadCheckpoint(rule, where="config.json")
 
 
+def files_of(folder: Path) -> dict[str, Any]:
+    """The open file of each weight, by its full name. Raises BadCheckpoint."""
+    try:
+        files: list[Any] = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
+    return {name: file for file in files for name in file.keys()}  # noqa: SIM118
+
+
 class Stored:
     """The weights of one tower in the files of ``folder``: all of ``shapes``, by these names and of these shapes.
 
@@ -65,12 +74,7 @@ class Stored:
     """
 
     def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]], roots: tuple[str, ...]) -> None:
-        self.folder = folder
-        try:
-            files: list[Any] = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
-        except (OSError, SafetensorError) as error:
-            raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
-        every = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        every = files_of(folder)
         self.prefix = next((p for p in PREFIXES if any(p + name in every for name in shapes)), "")
         bare = {name.removeprefix(self.prefix): file for name, file in every.items() if name.startswith(self.prefix)}
         self.files = {name: file for name, file in bare.items() if name.startswith(roots)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require, vision_part
+from optimized.towers.checkpoint import Stored, fields_of, files_of, require, vision_part
+from optimized.towers.kimi_published import from_published, is_published, published_shapes, renamed_fields
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, normed, through
@@ -92,10 +94,8 @@ class KimiK25Tower(FastTower[Config, Weights]):
     def config_of(raw: Mapping[str, Any]) -> Config:
         (text,) = fields_of(raw, ("text_config",))
         (outputs,) = fields_of(text, ("hidden_size",))
-        vision = vision_part(raw) | {
-            "projection_layer_norm_eps": raw.get("projection_layer_norm_eps", EPS),
-            "outputs": outputs,
-        }
+        eps = raw.get("projection_layer_norm_eps", EPS)
+        vision = {"projection_layer_norm_eps": eps, **renamed_fields(vision_part(raw)), "outputs": outputs}
         config = Config(*fields_of(vision, Config._fields))
         size = raw.get("projection_hidden_size", config.hidden_size)
         heads = config.num_attention_heads
@@ -127,6 +127,12 @@ class KimiK25Tower(FastTower[Config, Weights]):
             norms |= {f"{at}.norm1": (hidden,), f"{at}.norm2": (hidden,)}
         table = {TABLE: (config.pos_emb_height, config.pos_emb_width, hidden)}
         return table | parameters(linears) | parameters(norms)
+
+    def stored(self, folder: Path) -> Read:
+        if not any(map(is_published, files_of(folder))):
+            return super().stored(folder)
+        read = Stored(folder, published_shapes(self.shapes()), self.roots)
+        return from_published(read, self.config.num_attention_heads)
 
     def weights_of(self, read: Read) -> Weights:
         return Weights(

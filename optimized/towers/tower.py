@@ -154,8 +154,11 @@ class FastTower(ABC, Generic[Config, Weights]):
         """The weights of a checkpoint of this configuration, on the CPU. Raises BadCheckpoint."""
         if self.config_of(read_config(folder)) != self.config:
             raise BadCheckpoint("another configuration than the tower's", where="config.json")
-        read = Stored(folder, self.shapes(), self.roots)
-        return mapped(self.weights_of(read), lambda weight: weight.to(self.spec.dtype))
+        return mapped(self.weights_of(self.stored(folder)), lambda weight: weight.to(self.spec.dtype))
+
+    def stored(self, folder: Path) -> Read:
+        """The weights of a checkpoint by the names of ``shapes``. Raises BadCheckpoint."""
+        return Stored(folder, self.shapes(), self.roots)
 
     @torch.no_grad()
     def update(self, folder: Path, epoch: int) -> None:

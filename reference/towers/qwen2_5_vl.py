@@ -13,6 +13,7 @@ As in Qwen3-VL (``qwen3_vl.py``), a *patch* is a block of pixels over two frames
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,45 +21,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plumbline.interface import Encoded, Layout, Packed
-from reference.towers.arithmetic import PlainTower, axial_angles, by_segment, merge_order
-from reference.towers.checkpoint import build, read_json, read_weights, require, vision_part
+from plumbline.interface import Encoded, Packed
+from reference.towers.arithmetic import by_segment
+from reference.towers.checkpoint import build, read_json, require, vision_part
+from reference.towers.qwen import QwenConfig, QwenTower
 
 EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Config:
-    """The fields of a vision configuration that the arithmetic needs, under their names in ``config.json``."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    in_channels: int
-    patch_size: int
-    temporal_patch_size: int
-    spatial_merge_size: int
+class Config(QwenConfig):
     window_size: int
     fullatt_block_indexes: tuple[int, ...]
-    out_hidden_size: int
-    rope_theta: float
-
-    @property
-    def side_levels(self) -> int:
-        return 0
 
     @property
     def window(self) -> int:
         """Height and width of a window, in blocks of merge x merge patches."""
         return self.window_size // self.patch_size // self.spatial_merge_size
 
-    def layout(self, placeholder_id: int) -> Layout:
-        return Layout(placeholder_id, self.linears()["patch_embed.proj"][1:], True, self.spatial_merge_size)
-
     def linears(self) -> dict[str, tuple[int, int]]:
-        hidden, merged = self.hidden_size, self.hidden_size * self.spatial_merge_size**2
-        found = {"patch_embed.proj": (hidden, self.in_channels * self.temporal_patch_size * self.patch_size**2)}
+        hidden, merged = self.hidden_size, self.hidden_size * self.block
+        found = {"patch_embed.proj": (hidden, math.prod(self.patch))}
         for block in (f"blocks.{layer}" for layer in range(self.depth)):
             found[f"{block}.attn.qkv"] = (3 * hidden, hidden)
             found[f"{block}.attn.proj"] = (hidden, hidden)
@@ -73,8 +56,7 @@ class Config:
         for name, shape in self.linears().items():
             found |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
         # Stored as the weight of a convolution, and without a bias.
-        patch = (self.in_channels, self.temporal_patch_size, self.patch_size, self.patch_size)
-        found["patch_embed.proj.weight"] = (self.hidden_size, *patch)
+        found["patch_embed.proj.weight"] = (self.hidden_size, *self.patch)
         del found["patch_embed.proj.bias"]
         return found
 
@@ -86,8 +68,8 @@ def read_config(folder: Path) -> Config:
     config = build(Config, raw)
     require(
         {
+            **config.rules(),
             "hidden_act must be silu": raw.get("hidden_act") == "silu",
-            "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
             "window_size must be at least a block of merged patches": config.window > 0,
             "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
         }
@@ -95,14 +77,14 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-class Qwen25VLTower(PlainTower):
+class Qwen25VLTower(QwenTower):
     """``plumbline.interface.LoadedTower``. NUM-001, NUM-002, NUM-003."""
 
     name = "qwen2.5-vl"
     config: Config
 
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        return read_config(folder), read_weights(folder, r"(?:model\.)?visual\.(.*)")
+        return read_config(folder), self.weights_in(folder)
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
@@ -110,7 +92,7 @@ class Qwen25VLTower(PlainTower):
         frames: list[int] = packed.cu_seqlens.diff().tolist()
         grids = [item.grid_thw for item in packed.items if item.grid_thw is not None]
         order, windows = self.by_window(grids)
-        cos, sin = (torch.cat(parts) for parts in zip(*map(self.places, grids), strict=True))
+        cos, sin = (torch.cat(parts) for parts in zip(*map(self.rotation, grids), strict=True))
 
         x = self.linear(packed.patches.to(self.dtype), "patch_embed.proj")
         # A window lies inside a frame, so frames stay where they are: only the order inside them changes.
@@ -132,30 +114,16 @@ class Qwen25VLTower(PlainTower):
             row, column = torch.arange(high)[:, None], torch.arange(wide)
             place = (row // window) * -(-wide // window) + column // window
             order = place.flatten().argsort(stable=True)
-            sizes = place.flatten().bincount() * merge**2
+            sizes = place.flatten().bincount() * self.config.block
             for frame in range(frames):
                 orders.append(start + frame * high * wide + order)
                 lengths += sizes.tolist()
             start += frames * high * wide
         return torch.cat(orders), lengths
 
-    def places(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """Where an item's patches are: cos and sin [P, head / 2] for the rotation. Every frame has the same places."""
-        frames, height, width = grid
-        row, column = merge_order(height, width, self.config.spatial_merge_size)
-        head = self.config.hidden_size // self.config.num_heads
-        angles = torch.cat(axial_angles(row, column, head, self.config.rope_theta), dim=1).to(self.device)
-        cos, sin = angles.cos().to(self.wide), angles.sin().to(self.wide)
-        return cos.repeat(frames, 1), sin.repeat(frames, 1)
-
     def blocks(self, x: Tensor) -> Tensor:
         """[P, n] -> [P / merge**2, merge**2, n], since what a merger reads lies together."""
-        return x.reshape(-1, self.config.spatial_merge_size**2, x.shape[-1])
-
-    def mix(self, x: Tensor, cos: Tensor, sin: Tensor, lengths: list[int], name: str) -> Tensor:
-        """Attention and the linears around it: [P, hidden] -> [P, hidden]."""
-        qkv = self.linear(x, f"{name}.qkv").view(len(x), 3, self.config.num_heads, -1)
-        return self.linear(self.attention(qkv, cos, sin, lengths), f"{name}.proj")
+        return x.reshape(-1, self.config.block, x.shape[-1])
 
     def mlp(self, x: Tensor, lengths: list[int], name: str) -> Tensor:
         """One linear times the SiLU of another, and a third."""
@@ -165,7 +133,7 @@ class Qwen25VLTower(PlainTower):
     def merge(self, x: Tensor, lengths: list[int]) -> Tensor:
         """One row out of each merge x merge patches. lengths: of the segments, in patches."""
         x = self.blocks(self.norm(x, "merger.ln_q")).flatten(1)
-        lengths = [length // self.config.spatial_merge_size**2 for length in lengths]
+        lengths = [length // self.config.block for length in lengths]
         return self.linear(by_segment(F.gelu, self.linear(x, "merger.mlp.0"), lengths), "merger.mlp.2")
 
     def norm(self, x: Tensor, name: str) -> Tensor:

@@ -22,29 +22,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plumbline.interface import Encoded, Layout, Packed
-from reference.towers.arithmetic import PlainTower, axial_angles, by_segment, merge_order
-from reference.towers.checkpoint import build, read_json, read_weights, require, vision_part
+from plumbline.interface import Encoded, Packed
+from reference.towers.arithmetic import by_segment, merge_order
+from reference.towers.checkpoint import build, read_json, require, vision_part
+from reference.towers.qwen import QwenConfig, QwenTower
 
 EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Config:
-    """The fields of a vision configuration that the arithmetic needs, under their names in ``config.json``."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    in_channels: int
-    patch_size: int
-    temporal_patch_size: int
-    spatial_merge_size: int
-    out_hidden_size: int
+class Config(QwenConfig):
     num_position_embeddings: int
     deepstack_visual_indexes: tuple[int, ...]
-    rope_theta: float
 
     @property
     def side(self) -> int:
@@ -55,12 +44,9 @@ class Config:
     def side_levels(self) -> int:
         return len(self.deepstack_visual_indexes)
 
-    def layout(self, placeholder_id: int) -> Layout:
-        return Layout(placeholder_id, self.linears()["patch_embed.proj"][1:], True, self.spatial_merge_size)
-
     def linears(self) -> dict[str, tuple[int, int]]:
-        hidden, merged = self.hidden_size, self.hidden_size * self.spatial_merge_size**2
-        found = {"patch_embed.proj": (hidden, self.in_channels * self.temporal_patch_size * self.patch_size**2)}
+        hidden, merged = self.hidden_size, self.hidden_size * self.block
+        found = {"patch_embed.proj": (hidden, math.prod(self.patch))}
         for block in (f"blocks.{layer}" for layer in range(self.depth)):
             found[f"{block}.attn.qkv"] = (3 * hidden, hidden)
             found[f"{block}.attn.proj"] = (hidden, hidden)
@@ -73,7 +59,7 @@ class Config:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         found: dict[str, tuple[int, ...]] = {"pos_embed.weight": (self.num_position_embeddings, self.hidden_size)}
-        norms = {f"{merger}.norm": self.hidden_size * self.spatial_merge_size**2 for merger in self._mergers()}
+        norms = {f"{merger}.norm": self.hidden_size * self.block for merger in self._mergers()}
         norms |= {f"blocks.{layer}.norm{n}": self.hidden_size for layer in range(self.depth) for n in (1, 2)}
         norms["merger.norm"] = self.hidden_size
         for name, size in norms.items():
@@ -81,8 +67,7 @@ class Config:
         for name, shape in self.linears().items():
             found |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
         # Stored as the weight of a convolution whose stride is its size: a linear over flattened patches.
-        patch = (self.in_channels, self.temporal_patch_size, self.patch_size, self.patch_size)
-        found["patch_embed.proj.weight"] = (self.hidden_size, *patch)
+        found["patch_embed.proj.weight"] = (self.hidden_size, *self.patch)
         return found
 
     def _mergers(self) -> list[str]:
@@ -95,8 +80,8 @@ def read_config(folder: Path) -> Config:
     config = build(Config, raw)
     require(
         {
+            **config.rules(),
             "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
-            "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
             "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
             "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes) <= set(range(config.depth)),
         }
@@ -104,23 +89,23 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-class Qwen3VLTower(PlainTower):
+class Qwen3VLTower(QwenTower):
     """``plumbline.interface.LoadedTower``. NUM-001, NUM-002, NUM-003."""
 
     name = "qwen3-vl"
     config: Config
 
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        return read_config(folder), read_weights(folder, r"(?:model\.)?visual\.(.*)")
+        return read_config(folder), self.weights_in(folder)
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
         """At least one item. rows and each of side: [P / merge**2, out_hidden_size]."""
         lengths: list[int] = packed.cu_seqlens.diff().tolist()
-        places = [self.places(item.grid_thw) for item in packed.items if item.grid_thw is not None]
-        learned, cos, sin = (torch.cat(parts) for parts in zip(*places, strict=True))
+        grids = [item.grid_thw for item in packed.items if item.grid_thw is not None]
+        cos, sin = (torch.cat(parts) for parts in zip(*map(self.rotation, grids), strict=True))
 
-        x = self.linear(packed.patches.to(self.dtype), "patch_embed.proj") + learned
+        x = self.linear(packed.patches.to(self.dtype), "patch_embed.proj") + torch.cat([*map(self.learned, grids)])
         side = []
         for layer in range(self.config.depth):
             block = f"blocks.{layer}"
@@ -131,21 +116,13 @@ class Qwen3VLTower(PlainTower):
                 side.append(self.merge(x, lengths, f"deepstack_merger_list.{level}", norm_after=True))
         return Encoded(self.merge(x, lengths, "merger", norm_after=False), tuple(side))
 
-    def places(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Where an item's patches are: learned [P, hidden], and cos and sin [P, head / 2] for the rotation.
+    def learned(self, grid: tuple[int, int, int]) -> Tensor:
+        """The stored side x side table, stretched over the frame corner to corner: bilinear, [P, hidden].
 
-        Every frame has the same places: time is told to the language model, not to the tower.
+        Every frame has the same, as in ``rotation``.
         """
         frames, height, width = grid
         row, column = merge_order(height, width, self.config.spatial_merge_size)
-        learned = self.learned(row, height, column, width).to(self.dtype)
-        head = self.config.hidden_size // self.config.num_heads
-        angles = torch.cat(axial_angles(row, column, head, self.config.rope_theta), dim=1).to(self.device)
-        cos, sin = angles.cos().to(self.wide), angles.sin().to(self.wide)
-        return learned.repeat(frames, 1), cos.repeat(frames, 1), sin.repeat(frames, 1)
-
-    def learned(self, row: Tensor, height: int, column: Tensor, width: int) -> Tensor:
-        """The stored side x side table, stretched over the grid corner to corner: bilinear, [len(row), hidden]."""
         (top, bottom, down), (left, right, across) = self.between(row, height), self.between(column, width)
         table = self.weights["pos_embed.weight"].to(self.wide).view(self.config.side, self.config.side, -1)
         corners = (
@@ -154,18 +131,14 @@ class Qwen3VLTower(PlainTower):
             (bottom, left, down * (1 - across)),
             (bottom, right, down * across),
         )
-        return torch.stack([table[y, x] * share.to(table)[:, None] for y, x, share in corners]).sum(0)
+        found = torch.stack([table[y, x] * share.to(table)[:, None] for y, x, share in corners]).sum(0)
+        return found.to(self.dtype).repeat(frames, 1)
 
     def between(self, index: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """The two stored places on either side of ``index`` of ``size``, and the share of the second."""
         at = index.double() * (self.config.side - 1) / max(size - 1, 1)
         low = at.long()
         return low, (low + 1).clamp(max=self.config.side - 1), at - low
-
-    def mix(self, x: Tensor, cos: Tensor, sin: Tensor, lengths: list[int], name: str) -> Tensor:
-        """Attention and the linears around it: [P, hidden] -> [P, hidden]."""
-        qkv = self.linear(x, f"{name}.qkv").view(len(x), 3, self.config.num_heads, -1)
-        return self.linear(self.attention(qkv, cos, sin, lengths), f"{name}.proj")
 
     def mlp(self, x: Tensor, lengths: list[int], name: str, approximate: str) -> Tensor:
         """Two linears with a GELU between them. lengths: of the segments, in rows of ``x``."""
@@ -175,7 +148,7 @@ class Qwen3VLTower(PlainTower):
 
     def merge(self, x: Tensor, lengths: list[int], name: str, norm_after: bool) -> Tensor:
         """One row out of each merge x merge patches. norm_after: normalises four joined patches, not each patch."""
-        block = self.config.spatial_merge_size**2
+        block = self.config.block
         x = x if norm_after else self.norm(x, f"{name}.norm")
         x = x.reshape(len(x) // block, -1)
         x = self.norm(x, f"{name}.norm") if norm_after else x

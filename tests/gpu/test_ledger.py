@@ -50,10 +50,11 @@ def pair(request: pytest.FixtureRequest, gpus: list[str]) -> Iterator[Pair]:
     remove_global(domain.name)
 
 
-def test_the_ledger_sees_copies_and_kernels(pair: Pair) -> None:
-    ledger = pair.rank.call(RecordedRank.copy_and_add, MIB)
-    assert ledger.copies == [("HtoD", MIB), ("DtoD", MIB)]
+def test_the_ledger_sees_copies_kernels_and_waits(pair: Pair) -> None:
+    ledger = pair.rank.call(RecordedRank.one_of_each, MIB)
+    assert ledger.copies == [("HtoD", MIB), ("DtoD", MIB), ("DtoH", MIB)]
     assert len(ledger.kernels) == 1
+    assert {"cudaStreamSynchronize", "Memcpy DtoH (Device -> Pageable)"} <= set(ledger.waits)
 
 
 @pytest.mark.requirement("MOVE-010", "POOL-014")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from plumbline.photo_towers import PLAIN, run_towers
 from plumbline.resolve import Subject, resolve
 from plumbline.results import build_report
 from plumbline.suite import Outcome
+from reference.towers import kimi_k25, qwen
 from reference.towers.arithmetic import axial_angles
 
 Report = dict[tuple[str, str], dict[str, Any]]
@@ -65,7 +65,7 @@ class Swaps(Around):
     """Rows and columns."""
 
     def __call__(self, packed: Packed) -> Encoded:
-        with mock.patch.object(sys.modules[type(self.tower).__module__], "axial_angles", swapped):
+        with mock.patch.object(qwen, "axial_angles", swapped), mock.patch.object(kimi_k25, "axial_angles", swapped):
             return super().__call__(packed)
 
 

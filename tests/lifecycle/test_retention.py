@@ -19,10 +19,10 @@ from plumbline.scenario import Op, RequestRecipe, Scenario
 class LetsGo(Embedder):
     """Lets go of a lazy payload once rows of it were settled that the request has still to be served. It keeps nothing."""
 
-    def settle(self, known: Known) -> None:
-        super().settle(known)
+    def _keep(self, known: Known) -> None:
+        super()._keep(known)
         for request in self._requests.values():
-            for index in [index for index, one in request.held.items() if one is known and known.lost is None]:
+            for index in [index for index, one in request.held.items() if one is known]:
                 self.let_go(request, index)
 
     def let_go(self, request: Admitted, index: int) -> None:

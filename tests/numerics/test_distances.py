@@ -18,7 +18,7 @@ from torch import Tensor
 from plumbline.certify import same_bits
 from plumbline.oracle import Oracle, distances, terms_of_float32
 from plumbline.small_tower import checkpoint
-from reference.towers import kimi_k25, qwen2_5_vl, qwen3_vl
+from reference.towers import kimi_k25, qwen
 from reference.towers.arithmetic import PlainTower, axial_angles
 from reference.towers.kimi_k25 import KimiK25Tower
 from tests.numerics.bounds import Record, hold
@@ -115,7 +115,7 @@ BREAKS: dict[str, dict[str, Break]] = {
         "another rotation": configured(rope_theta=9000.0),
         "one bias in bfloat16": weight_in_bfloat16("blocks.0.attn.proj.bias"),
         "the other GELU": replaced(F, "gelu", the_other_gelu),
-        "rows and columns swapped": replaced(qwen3_vl, "axial_angles", swapped),
+        "rows and columns swapped": replaced(qwen, "axial_angles", swapped),
         "frames see each other": frames_together,
     },
     "qwen2_5_vl": {
@@ -125,7 +125,7 @@ BREAKS: dict[str, dict[str, Break]] = {
         "windows everywhere": configured(fullatt_block_indexes=()),
         "smaller windows": configured(window_size=56),
         "GELU for SiLU": replaced(F, "silu", F.gelu),
-        "rows and columns swapped": replaced(qwen2_5_vl, "axial_angles", swapped),
+        "rows and columns swapped": replaced(qwen, "axial_angles", swapped),
         "windows of neighbours": replaced(Tensor, "argsort", lambda x, stable=False: torch.arange(len(x))),
     },
     "kimi_k25": {

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import reference.towers
@@ -30,8 +32,9 @@ from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Pa
 from plumbline.oracle import Oracle, terms_of_float32
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
-from plumbline.small_tower import checkpoint, values
+from plumbline.small_tower import FAMILIES, checkpoint, values
 from tests.numerics.bounds import PlainOracle, Record, hold
+from tests.numerics.test_loading import EVERYWHERE, ONLY, Damage
 from tests.numerics.towers import (
     CALLS,
     COUNTS,
@@ -172,21 +175,21 @@ def test_an_item_has_the_same_bits_in_any_bucket(
         assert same_bits(here[: len(wanted)], wanted)
 
 
-def test_activations_of_the_whole_call_are_not_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``rowwise`` is for. A machine whose vector code treats every element alike has nothing to show, and says so."""
-
-    def differing(function: Callable[[Tensor], Tensor]) -> int:
-        """Rows of odd length that come out otherwise alone."""
-        x = 3 * values((64, 203), "x")
-        return sum(
-            not same_bits(alone, row[None]) for alone, row in zip(map(function, x.split(1)), function(x), strict=True)
-        )
-
-    if not differing(torch.nn.functional.gelu):
-        pytest.skip("here an activation gives an element the same bits wherever it lies")
-    assert not differing(kernels_host.gelu)
-    monkeypatch.setattr(kernels_host, "rowwise", lambda function, x: function(x))
-    assert differing(kernels_host.gelu)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "function", [F.silu, F.gelu, partial(F.gelu, approximate="tanh")], ids=["silu", "gelu", "tanh"]
+)
+def test_an_activation_gives_a_row_the_same_bits_wherever_it_lies(
+    function: Callable[[Tensor], Tensor], threads: int
+) -> None:
+    """One row of odd length alone or among many. (Two of the three do not by themselves, on the machines seen so far.)"""
+    x = 3 * values((500, 203), "x")
+    torch.set_num_threads(threads)
+    try:
+        together = kernels_host.rowwise(function, x).split(1)
+        assert all(map(same_bits, together, [kernels_host.rowwise(function, row) for row in x.split(1)]))
+    finally:
+        torch.set_num_threads(1)
 
 
 # ----------------------------------------------------------------------------------------------------------- the plan
@@ -209,9 +212,10 @@ def test_tiles_cover_each_row_once_and_in_its_segment(lengths: list[int]) -> Non
 def test_a_bucket_holds_the_shape_and_is_not_much_larger(counts: tuple[int, int, int, int]) -> None:
     shape = Shape(*counts)
     bucket = shape.bucket()
-    for have, larger in zip(dataclasses.astuple(shape), dataclasses.astuple(bucket), strict=True):
-        assert have <= larger < max(2 * have, have + FINEST)
-    assert bucket.patches <= max(shape.patches + FINEST, shape.patches * 5 / 4)
+    pairs = list(zip(dataclasses.astuple(shape), dataclasses.astuple(bucket), strict=True))
+    assert all(have <= larger for have, larger in pairs)
+    assert all(larger <= max(have + FINEST, have * 5 / 4) for have, larger in pairs[:2])
+    assert (bucket.windows > 0) == (shape.windows > 0)
     assert bucket.bucket() == bucket
 
 
@@ -229,6 +233,64 @@ def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> No
     item = PackedItem(Modality.IMAGE, grid, (len(unread),), {})
     with pytest.raises(BadGrid, match=f"a side of {SIDE + 2} patches"):
         tower(Packed(unread, torch.tensor([0, len(unread)]), (item,)))
+
+
+# ------------------------------------------------------------------------------------------------------------- loading
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"), [(kind, bad) for kind in FAMILIES for bad, _ in (*EVERYWHERE, *ONLY[kind])]
+)
+def test_what_the_plain_tower_refuses_is_refused(kind: str, damage: Damage, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, family=kind)
+    damage(folder)
+    with pytest.raises(BadCheckpoint):
+        fast_of(folder)
+
+
+def test_kimi_is_loaded_as_it_is_published(tmp_path: Path) -> None:
+    """Other names, and one linear for queries, keys and values, in which pairs that turn together are neighbours."""
+    named = checkpoint(tmp_path / "named", family="kimi_k25")
+    weights = load_file(named / "model.safetensors")
+    whole = json.loads((named / "config.json").read_text())
+    heads, layers = whole["vision_config"]["num_attention_heads"], whole["vision_config"]["num_hidden_layers"]
+
+    def neighbours(rows: Tensor) -> Tensor:
+        first, second = rows.unflatten(0, (heads, 2, -1)).unbind(1)
+        return torch.stack([first, second], dim=2).flatten(0, 2)
+
+    found = {
+        "patch_embed.proj.weight": weights["vision_tower.patch_embed.proj.weight"],
+        "patch_embed.proj.bias": weights["vision_tower.patch_embed.proj.bias"],
+        "patch_embed.pos_emb.weight": weights["vision_tower.patch_embed.pos_emb.position_embeddings"],
+    }
+    for part in ("weight", "bias"):
+        found[f"encoder.final_layernorm.{part}"] = weights[f"vision_tower.final_layernorm.{part}"]
+        for layer in range(layers):
+            old, new = f"vision_tower.layers.{layer}", f"encoder.blocks.{layer}"
+            q, k, v = (weights[f"{old}.attn.{name}_proj.{part}"] for name in "qkv")
+            found[f"{new}.wqkv.{part}"] = torch.cat([neighbours(q), neighbours(k), v])
+            found[f"{new}.wo.{part}"] = weights[f"{old}.attn.proj.{part}"]
+            for number in (0, 1):
+                found[f"{new}.norm{number}.{part}"] = weights[f"{old}.norm{number + 1}.{part}"]
+                found[f"{new}.mlp.fc{number}.{part}"] = weights[f"{old}.mlp.fc{number + 1}.{part}"]
+    projector = {"pre_norm": "pre_norm", "in_proj": "proj.0", "out_proj": "proj.2"}
+    published = {f"vision_tower.{name}": weight for name, weight in found.items()} | {
+        f"mm_projector.{new}.{part}": weights[f"mm_projector.{old}.{part}"]
+        for old, new in projector.items()
+        for part in ("weight", "bias")
+    }
+    folder = tmp_path / "published"
+    folder.mkdir()
+    save_file({name: weight.contiguous() for name, weight in published.items()}, folder / "model.safetensors")
+    vision = whole["vision_config"]
+    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+    vision |= {f"vt_{name}": vision.pop(name) for name in sizes}
+    vision |= {f"init_pos_emb_{name}": vision.pop(f"pos_emb_{name}") for name in ("height", "width", "time")}
+    del vision["hidden_act"]
+    (folder / "config.json").write_text(json.dumps(whole))
+    call = call_of(fast_of(named), *CALLS["several"])
+    assert all_same_bits(fast_of(folder)(call), fast_of(named)(call))
 
 
 # ------------------------------------------------------------------------------------------------------------- update

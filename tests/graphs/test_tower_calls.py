@@ -1,0 +1,69 @@
+"""Towers in stories on the CPU, where nothing is captured and all memory is the process's; tests/sim tells them on a device."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from plumbline.interface import Capability, Checkpoint
+from plumbline.judge_tower import TowerJudge, folders_of, row_floor_of
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
+from plumbline.small_tower import checkpoint
+from plumbline.tower_calls import Call, Draw, Update, packed, stories
+from reference.towers import load
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return folders_of(tmp_path_factory.mktemp("towers"))
+
+
+@pytest.mark.requirement("NUM-001", "GRAPH-006", "EPOCH-003")
+def test_each_picture_has_its_own_rows_in_every_call(
+    subject: Subject,
+    folders: list[Path],
+    request: pytest.FixtureRequest,
+    record_property: pytest.RecordProperty,
+) -> None:
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    floor = row_floor_of(subject.implementation, folders[0], HostPort())
+    judge = TowerJudge(subject.implementation, folders, HostPort, floor, alone_on=HostPort)
+    seed = request.config.option.plumbline_seed
+    for story in stories(seed, Capability.VIDEO in subject.implementation.capabilities):
+        verdicts = judge.judge(story)
+        for violation in verdicts.violations:
+            record_property("broken", violation.requirement)
+        assert not verdicts.violations
+
+
+def test_stories_are_what_they_say(folders: list[Path]) -> None:
+    for seed in range(20):
+        draw = Draw(random.Random(seed), videos=True)
+        totals = {sum(p.frames * p.height * p.width for p in step.pictures) for step in draw.partitions()}  # type: ignore[union-attr]
+        assert len(totals) == 1
+        assert any(isinstance(step, Update) for step in draw.updates())
+        assert len({s.requirement for s in stories(seed, videos=True)}) == 6
+        for story in stories(seed, videos=False):
+            assert all(p.frames == 1 for step in story.steps if isinstance(step, Call) for p in step.pictures)
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "kimi_k25"])
+def test_a_call_is_laid_out_as_the_family_wants_it(tmp_path: Path, family: str) -> None:
+    """The reference's towers read it, and the segments are those of its layout."""
+
+    tower = load(Checkpoint(checkpoint(tmp_path, family=family), torch.float32, 61, 62, 64), HostPort())
+    for step in Draw(random.Random(1), videos=True).partitions():
+        assert isinstance(step, Call)
+        call = packed(tower.spec, step)
+        pools = [tower.spec.layouts[p.modality].pools_frames for p in step.pictures]
+        counts = [1 if pooled else p.frames for p, pooled in zip(step.pictures, pools, strict=True)]
+        assert len(call.cu_seqlens) - 1 == sum(counts)
+        rows = sum(p.height * p.width * count for p, count in zip(step.pictures, counts, strict=True))
+        assert len(tower(call).rows) == rows
