@@ -133,8 +133,8 @@ class Distance:
 
     def __str__(self) -> str:
         return (
-            f"rms {self.rms_ulp:.1f} ulp ({self.rms_share:.2f} of the bound), "
-            f"largest {self.largest_ulp:.1f} ulp ({self.largest_share:.2f})"
+            f"rms {self.rms_ulp:,.1f} ulp ({self.rms_share:,.2f} of the bound), "
+            f"largest {self.largest_ulp:,.1f} ulp ({self.largest_share:,.2f})"
         )
 
 

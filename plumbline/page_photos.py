@@ -80,18 +80,23 @@ def _towers(towers: list[dict[str, Any]]) -> Html:
         return Html()
     shots = ", ".join(towers[0]["shots"])
     about = (
-        f"Each implementation's own tower and encoder, with small made-up weights: {shots}. How far its rows are from "
-        "others' (the largest distance, in units of the last place of the largest number), and how much that is of the "
-        "bound that is derived for two correct evaluations."
+        f"{shots}, through each implementation's own encoder and tower, a small one. How far its rows are from others': "
+        "the largest distance, in units of the last place of the largest number, and the share that is used up of the "
+        "bound for two correct evaluations."
     )
     others = list(dict.fromkeys(distance["to"] for tower in towers for distance in tower["distances"]))
     names = ["Family", "Implementation", "Alone and together", *(f"To {other}" for other in others)]
     head = tag("tr", *(tag("th", name, scope="col") for name in names))
-    table = tag("table", tag("thead", head), tag("tbody", *(_tower(tower, others) for tower in towers)), class_="work")
+    rows = (_tower(tower, others) for tower in towers)
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="work towers")
     wrong = [
-        tag("p", f"✗ {tower['family']} of {tower['implementation']}: {line}", class_="banner failed")
+        tag(
+            "p",
+            f"✗ {tower['family']} of {tower['implementation']}: {'; '.join(tower['wrong'])}",
+            class_="banner failed",
+        )
         for tower in towers
-        for line in tower["wrong"]
+        if tower["wrong"]
     ]
     return join([tag("h3", "Towers"), tag("p", about, class_="note"), *wrong, tag("div", table, class_="scroll")])
 
@@ -111,8 +116,8 @@ def _tower(tower: dict[str, Any], others: list[str]) -> Html:
 
 def _distance(distance: dict[str, Any]) -> Html:
     share = max(distance["rms_share"], distance["largest_share"])
-    said = f"{'✗ ' if share > 1 else ''}{100 * share:.3g} % of the bound"
-    return join([f"{distance['largest_ulp']:.1f} ulp ", tag("small", said)])
+    said = f"{'✗ ' if share > 1 else ''}{100 * share:,.0f} %"
+    return join([f"{distance['largest_ulp']:,.1f} ulp ", tag("small", said)])
 
 
 def _image(index: int, image: dict[str, Any]) -> Html:

@@ -89,6 +89,7 @@ def processor(patches: int, patch: int = PATCH, mean: Sequence[float] = HALVES, 
     try:
         transformers: Any = importlib.import_module("transformers")
         transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         return transformers.Qwen2VLImageProcessorPil(
             patch_size=patch,
             temporal_patch_size=2,

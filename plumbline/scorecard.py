@@ -138,12 +138,12 @@ def _processes(found: Part) -> str:
 
 
 def _tower(found: Part) -> str:
-    start = f"photos through the tower of {found['family']} of {found['implementation']}: "
+    start = f"photos through {found['family']} of {found['implementation']}: "
     if found["wrong"]:
         return start + "; ".join(found["wrong"])
-    same = "bit-identical alone and together" if found["identical"] else "not certified, so no bits are claimed"
-    shares = (f"{max(d['rms_share'], d['largest_share']):.2f} of the bound to {d['to']}" for d in found["distances"])
-    return start + ", ".join([same, *shares])
+    same = "same bits alone and together" if found["identical"] else "not certified, so no bits are claimed"
+    most = max(max(distance["rms_share"], distance["largest_share"]) for distance in found["distances"])
+    return f"{start}{same}; within {most:.2f} of the bound"
 
 
 def _verdict(implementation: Part) -> Text:
