@@ -457,7 +457,8 @@ class LoadedTower(Tower, Protocol):
 
     def update(self, folder: Path, epoch: int) -> None:
         """Other weights of the same configuration, in order on the current stream: a call before has the old ones, a call
-        after the new ones. Raises BadCheckpoint, and then nothing has changed."""
+        after the new ones. Work that is queued on other streams is in no order with it, unless the caller makes them wait
+        for each other. Raises BadCheckpoint, and then nothing has changed."""
         ...
 
 

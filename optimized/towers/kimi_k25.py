@@ -84,7 +84,6 @@ class KimiK25Tower(FastTower[Config, Weights]):
                 grid=lru_cache(1024)(partial(grid, config)),
                 patch_fields=19,
                 row_fields=3 * config.merge**2,
-                patch_shifts={},
                 row_shifts=dict.fromkeys(range(0, 3 * config.merge**2, 3), 1),
             ),
         )

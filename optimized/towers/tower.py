@@ -117,7 +117,7 @@ class FastTower(ABC, Generic[Config, Weights]):
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
         """At least one item. rows and each of side: [R, hidden_size]. Raises BadGrid: a side is longer than ``SIDE``."""
-        if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
+        if (longest := max(max(item.grid_thw[1:]) for item in packed.items if item.grid_thw is not None)) > SIDE:
             raise BadGrid(f"a side of {longest} patches, at most {SIDE}", hint="scale the picture down")
         made = plan(packed, self.records)
         shape = made.shape.above(self.row_floor)

@@ -157,7 +157,8 @@ def oracles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[P
 def test_the_bound_is_exceeded_by(
     oracles: Callable[[str], tuple[Path, Oracle]], family: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In float64, so that nothing but the mistake is left."""
+    """In float64, so that nothing but the mistake is left: by more than two evaluations in float32 may differ from each other,
+    which is sqrt(2) times the bound of one, so that no correct tower is as far from another as this one."""
     folder, theirs = oracles(family)
     tower = tower_of(folder, torch.float64)
     call = call_of(tower, *CALLS["several"])

@@ -217,8 +217,10 @@ def test_a_bucket_holds_the_shape_and_is_not_much_larger(counts: tuple[int, int,
     assert bucket.bucket() == bucket
 
 
-def test_there_are_few_buckets() -> None:
-    assert len({Shape(count, 1, 1, 1).bucket() for count in range(1, 4097)}) <= 32
+def test_there_are_four_buckets_for_each_doubling() -> None:
+    doublings = 8
+    most = FINEST << doublings
+    assert len({Shape(count, 1, 1, 1).bucket() for count in range(1, most + 1)}) <= 4 * doublings
 
 
 # ------------------------------------------------------------------------------------------------------------- limits
@@ -231,6 +233,14 @@ def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> No
     item = PackedItem(Modality.IMAGE, grid, (len(unread),), {})
     with pytest.raises(BadGrid, match=f"a side of {SIDE + 2} patches"):
         tower(Packed(unread, torch.tensor([0, len(unread)]), (item,)))
+
+
+def test_frames_are_no_side(tmp_path: Path) -> None:
+    tower = fast_of(checkpoint(tmp_path, depth=1, deepstack_visual_indexes=[]))
+    frames = SIDE + 2
+    patches = torch.zeros(4 * frames, 1536)
+    item = PackedItem(Modality.VIDEO, (frames, 2, 2), (len(patches),), {})
+    assert tower(Packed(patches, torch.arange(0, len(patches) + 1, 4), (item,))).rows.isfinite().all(1).sum() == frames
 
 
 # ------------------------------------------------------------------------------------------------------------- loading
