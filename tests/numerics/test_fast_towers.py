@@ -28,7 +28,17 @@ from optimized.towers.tower import FastTower
 from optimized.towers.trunk import SIDE
 from optimized.towers.weights import tensors
 from plumbline.certify import certify, join, same_bits
-from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Packed, PackedItem
+from plumbline.interface import (
+    BadCheckpoint,
+    BadGrid,
+    Checkpoint,
+    DevicePort,
+    LoadedTower,
+    Modality,
+    Packed,
+    PackedItem,
+)
+from plumbline.judge_tower import families_of
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint, values
@@ -71,16 +81,31 @@ def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ------------------------------------------------------------------------------------------------------------ distance
 
 
+def fast_tower(subject: Subject) -> Callable[[Checkpoint, DevicePort], LoadedTower]:
+    tower = subject.implementation.tower
+    if tower is None or tower is reference.towers.load:
+        pytest.skip("no other tower than the plain one")
+    return tower
+
+
+@pytest.mark.requirement("NUM-006")
+def test_an_implementation_s_tower_loads_some_family(subject: Subject, tmp_path: Path) -> None:
+    fast_tower(subject)
+    families_of(subject.implementation, tmp_path, HostPort())
+
+
 @pytest.mark.requirement("NUM-006")
 def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
     subject: Subject, family: str, folder: Path, record_property: Record
 ) -> None:
-    tower = subject.implementation.tower
-    if tower is None or tower is reference.towers.load:
-        pytest.skip("no other tower than the plain one")
+    load = fast_tower(subject)
+    try:
+        tower = load(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
+    except BadCheckpoint as error:
+        pytest.skip(f"not a family of this tower: {error}")
     theirs = PlainOracle(folder, TOWERS[family][0])
     call = call_of(theirs.exact, *CALLS["several"])
-    found = outputs(tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())(call))
+    found = outputs(tower(call))
     own = theirs.sigmas(call, terms_of_float32)
     hold(record_property, "fast to plain, float32", found, outputs(tower_of(folder)(call)), own, own)
     hold(record_property, "fast float32 to plain float64", found, theirs.run(theirs.exact, call), own)
