@@ -462,6 +462,15 @@ class LoadedTower(Tower, Protocol):
         ...
 
 
+@runtime_checkable
+class FusesLinears(Protocol):
+    """What a ``LoadedTower`` also is that evaluates some linears together with what follows them, by kernels of their own."""
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """By shape (outputs, inputs): (x [n, inputs], weight, bias) -> [n, outputs], as the tower evaluates it."""
+        ...
+
+
 # -------------------------------------------------------------------------------------------------------------- parts
 
 

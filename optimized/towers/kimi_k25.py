@@ -178,6 +178,9 @@ class KimiK25Tower(FastTower[Config, Weights]):
         joint = normed(pooled, None, weights.projector.norm, 0, self.kernels).view(shape.rows, -1)
         return (merged(joint, weights.projector, self.kernels),)
 
+    def before_gelu(self) -> list[Linear]:
+        return [block.up for block in self.weights.blocks]
+
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
 
