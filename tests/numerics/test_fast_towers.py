@@ -53,6 +53,7 @@ from tests.numerics.towers import (
     call_of,
     items_of,
     outputs,
+    reached_by_nan,
     rewrite_weights,
     tower_of,
 )
@@ -174,6 +175,11 @@ def test_an_item_has_the_same_bits_in_any_company(
     for level, rows in enumerate(together):
         pieces = torch.split(rows, [len(alone[index][level]) for index in order])
         assert all(same_bits(piece, alone[index][level]) for piece, index in zip(pieces, order, strict=True))
+
+
+@pytest.mark.requirement("NUM-001")
+def test_an_item_of_no_numbers_reaches_no_other(certified: Certified) -> None:
+    assert reached_by_nan(certified(torch.float32), CALLS["several"]) == []
 
 
 @pytest.mark.requirement("NUM-001")
