@@ -3,7 +3,7 @@
 Whether an item's rows have the same bits alone and in company depends on tower, dtype, attention and machine, so it is
 measured and recorded (a test's properties, in ``--junitxml``), not asserted. What is asserted is how far apart they may be.
 
-**The bound** is that of ``tests/numerics/oracle.py``, where it is derived: a correct evaluation is the exact
+**The bound** is that of ``plumbline.oracle``, where it is derived: a correct evaluation is the exact
 network with each weight off by about sqrt(K) * u, and how far that moves the output is measured with transformers in
 float64. A batch and its items alone are two such evaluations, so they may be sqrt(2) times as far apart. In float32, K
 is the number of terms that are added up with the weight. In bfloat16 the sums are kept in float32 and what is rounded
@@ -30,10 +30,10 @@ from torch import Tensor
 
 from plumbline.certify import join, same_bits
 from plumbline.interface import BadCheckpoint, Budgets, Encoded, Item, Layout, Modality, Packed, Source
+from plumbline.oracle import is_norm, terms_of_float32
 from plumbline.resolve import resolve
 from plumbline.rig import build_rig
 from plumbline.small_tower import FAMILIES, checkpoint, values
-from tests.numerics.oracle import is_norm, terms_of_float32
 from tests.numerics.towers import call_of, items_of, outputs, rewrite_config
 
 transformers = pytest.importorskip("transformers")

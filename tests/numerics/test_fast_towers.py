@@ -39,10 +39,11 @@ from plumbline.interface import (
     PackedItem,
 )
 from plumbline.judge_tower import families_of
+from plumbline.oracle import Oracle, terms_of_float32
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint, values
-from tests.numerics.oracle import Oracle, PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.bounds import PlainOracle, Record, hold
 from tests.numerics.test_loading import EVERYWHERE, ONLY, Damage
 from tests.numerics.towers import (
     CALLS,
@@ -114,6 +115,7 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
 
 @pytest.fixture(scope="module")
 def theirs(family: str, folder: Path) -> Oracle:
+    pytest.importorskip("adapters.transformers")
     return Oracle(folder, TOWERS[family][0])
 
 
