@@ -43,7 +43,7 @@ from plumbline.oracle import Oracle, terms_of_float32
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint, values
-from tests.numerics.bounds import PlainOracle, Record, hold
+from tests.numerics.bounds import PlainOracle, Record, hold, oracle_of
 from tests.numerics.test_loading import EVERYWHERE, ONLY, Damage
 from tests.numerics.towers import (
     CALLS,
@@ -115,8 +115,7 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
 
 @pytest.fixture(scope="module")
 def theirs(family: str, folder: Path) -> Oracle:
-    pytest.importorskip("adapters.transformers")
-    return Oracle(folder, TOWERS[family][0])
+    return oracle_of(folder, TOWERS[family][0])
 
 
 @pytest.mark.requirement("NUM-006")
