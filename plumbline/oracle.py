@@ -52,9 +52,8 @@ class Oracle:
         self.exact, self.single = self.model(folder, torch.float64), self.model(folder, torch.float32)
 
     def model(self, folder: Path, dtype: torch.dtype) -> Any:
-        models = load("adapters.transformers", "MODELS")
-        name = self.family if self.family in models else f"{self.family}_vision"
-        model, info = models[name].from_pretrained(
+        name = self.family if self.family in load("adapters.transformers", "MODELS") else f"{self.family}_vision"
+        model, info = load("adapters.transformers", "model_class")(name).from_pretrained(
             folder, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
         )
         assert not any(info.values()), info  # a weight that was not found would have been drawn at random

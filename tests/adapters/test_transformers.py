@@ -58,7 +58,7 @@ pytestmark = pytest.mark.usefixtures("single_thread")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small checkpoint of each kind. Qwen2-VL's is written by transformers, and its weights keep their input's variance."""
     config = transformers.AutoConfig.for_model("qwen2_vl_vision", **QWEN2_VL)
-    model = adapter.MODELS[config.model_type](config)
+    model = adapter.model_class(config.model_type)(config)
     for name, weight in model.named_parameters():
         pattern = values(weight.shape, name)
         if is_norm(name):
@@ -91,7 +91,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def own_model(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> Any:
     """transformers' tower, without the adapter."""
     config = transformers.AutoConfig.from_pretrained(folder)
-    model = adapter.MODELS[config.model_type].from_pretrained(folder, dtype=dtype, attn_implementation=attention)
+    model = adapter.model_class(config.model_type).from_pretrained(folder, dtype=dtype, attn_implementation=attention)
     return model.requires_grad_(False)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from plumbline.interface import Packed
 from plumbline.oracle import Oracle, distances
+from plumbline.resolve import SpecError
 from tests.numerics.towers import outputs, tower_of
 
 Record = Callable[[str, object], None]
@@ -25,6 +27,14 @@ def hold(
         record(what, line)
         print(what, line)
         assert distance.share <= 1, line
+
+
+def oracle_of(folder: Path, family: str) -> Oracle:
+    """transformers' tower. Skips where it is not installed, or has no such family."""
+    try:
+        return Oracle(folder, family)
+    except SpecError as error:
+        pytest.skip(str(error))
 
 
 class PlainOracle(Oracle):
