@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
@@ -170,7 +169,7 @@ class KimiK25Tower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights, config = self.weights, self.config
-        x = F.linear(patches, *weights.embed)
+        x = self.kernels.linear(patches, weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, self.times)
         stream = Stream(x, self.kernels)
         for block in weights.blocks:
@@ -180,7 +179,7 @@ class KimiK25Tower(FastTower[Config, Weights]):
         return (merged(joint, weights.projector, self.kernels),)
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
+        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 TABLE = "vision_tower.patch_embed.pos_emb.position_embeddings"

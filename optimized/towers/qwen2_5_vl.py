@@ -133,7 +133,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights, config = self.weights, self.config
-        x = F.linear(patches, *weights.embed).index_select(0, fields.patches[:, 2])
+        x = self.kernels.linear(patches, weights.embed).index_select(0, fields.patches[:, 2])
         stream = Stream(x, self.kernels)
         for layer, block in enumerate(weights.blocks):
             seen = fields.tiles if layer in config.fullatt_block_indexes else fields.windows
@@ -144,7 +144,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
         return (rows.index_select(0, fields.rows[:, 0]),)
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.gated(F.linear(x, *block.up)), *block.down)
+        return self.kernels.linear(self.kernels.gated(self.kernels.linear(x, block.up)), block.down)
 
 
 def scale(read: Read, name: str) -> Norm:

@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
@@ -146,7 +145,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights = self.weights
-        x = F.linear(patches, *weights.embed)
+        x = self.kernels.linear(patches, weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
         joint, side = self.block * x.shape[1], {}
@@ -163,7 +162,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
         return rows, *(side[level] for level in range(len(levels)))
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
+        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 def grid(merge: int, side: int, frames: int, height: int, width: int) -> Grid:
