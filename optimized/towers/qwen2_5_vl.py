@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require, vision_part
-from optimized.towers.plan import Fields, Grid, Records, Shape, joined
+from optimized.towers.checkpoint import built, require, vision_part
+from optimized.towers.kept_grids import KeptGrids
+from optimized.towers.plan import Fields, Grid, Records, Shape, joined, merge_rule
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, linear, parameters
@@ -69,7 +70,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
             layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
             turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
             records=Records(
-                grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.window)),
+                grid=KeptGrids(partial(grid, config.spatial_merge_size, config.window)),
                 patch_fields=3,
                 row_fields=1,
                 patch_shifts={2: 1},
@@ -82,10 +83,11 @@ class Qwen25VLTower(FastTower[Config, Weights]):
     def config_of(raw: Mapping[str, Any]) -> Config:
         # Published configurations leave out the channels, or name them otherwise: there are always three.
         vision = vision_part(raw, in_channels=3)
-        config = Config(*fields_of(vision, Config._fields))
+        config = built(Config, vision)
         require(
             {
                 "hidden_act must be silu": vision.get("hidden_act") == "silu",
+                **merge_rule(config.spatial_merge_size),
                 "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
                 "window_size must hold a row of the language model": config.window > 0,
                 "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),

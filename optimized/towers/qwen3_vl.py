@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require, vision_part
-from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
+from optimized.towers.checkpoint import built, require, vision_part
+from optimized.towers.kept_grids import KeptGrids
+from optimized.towers.plan import Fields, Grid, Records, Shape, joined, merge_rule, no_windows
 from optimized.towers.tower import FastTower
 from optimized.towers.trunk import Stream, Turns, merged, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
@@ -70,7 +71,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
             layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
             turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
             records=Records(
-                grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
+                grid=KeptGrids(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
                 row_fields=0,
             ),
@@ -79,11 +80,12 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     @staticmethod
     def config_of(raw: Mapping[str, Any]) -> Config:
         vision = vision_part(raw, deepstack_visual_indexes=())
-        config = Config(*fields_of(vision, Config._fields))
+        config = built(Config, vision)
         config = config._replace(deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
         require(
             {
                 "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
+                **merge_rule(config.spatial_merge_size),
                 "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
                 "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
                 "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
