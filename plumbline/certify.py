@@ -21,6 +21,7 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,17 @@ class NotCertified(PlumblineError):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a row floor depends on, apart from the shapes. threads: 0 where the CPU's do not matter."""
+    """What a row floor depends on, apart from the shapes.
 
+    implementation: the tower's class. threads: 0 where the CPU's do not matter. triton: its version, empty on the CPU.
+    """
+
+    implementation: str
     device: str
     capability: str
     threads: int
     torch: str
+    triton: str
     libraries: tuple[str, ...]
     dtype: str
     float32_precision: str
@@ -77,17 +83,19 @@ class Setting:
     def of(tower: LoadedTower) -> Setting:
         """The setting in which ``tower`` would run now."""
         if tower.device.type == "cuda":
-            device, threads = torch.cuda.get_device_name(tower.device), 0
+            device, threads, triton = torch.cuda.get_device_name(tower.device), 0, version("triton")
             capability = ".".join(map(str, torch.cuda.get_device_capability(tower.device)))
         else:
-            device, threads = processor_name(), torch.get_num_threads()
+            device, threads, triton = processor_name(), torch.get_num_threads(), ""
             capability = torch.backends.cpu.get_cpu_capability()
         build = [line.strip(" -") for line in torch.__config__.show().splitlines()]
         return Setting(
+            implementation=f"{type(tower).__module__}.{type(tower).__qualname__}",
             device=device,
             capability=capability,
             threads=threads,
             torch=torch.__version__,
+            triton=triton,
             libraries=tuple(line for line in build if line.startswith(("Intel", "CUDA Runtime", "CuDNN", "OpenBLAS"))),
             dtype=str(tower.spec.dtype),
             float32_precision=torch.get_float32_matmul_precision(),
@@ -186,7 +194,8 @@ def sweep_linear(
 ) -> list[int]:
     """The row counts at which a linear of this shape gives other bits than for the same rows among the most rows.
 
-    Both ends of the full input are tried, since kernels treat the last rows of an input in their own way.
+    Both ends of the full input are tried, since kernels treat the last rows of an input in their own way. And so are rows
+    beside NaN, which kernels spread that read on where a row ends, and multiply by zero what they find.
     """
     outputs, inputs = shape
     most = row_counts[-1]
@@ -201,7 +210,15 @@ def sweep_linear(
         for count in row_counts
         if not same_bits(linear(x[:count], weight, bias), full[:count])
         or not same_bits(linear(x[most - count :], weight, bias), full[most - count :])
+        or not same_bits(linear(beside_nan(x[:count]), weight, bias)[::2], full[:count:2])
     ]
+
+
+def beside_nan(x: Tensor) -> Tensor:
+    """Every other row, from the second on, is NaN."""
+    found = x.clone()
+    found[1::2] = math.nan
+    return found
 
 
 def smallest_floor(row_counts: Sequence[int], differing: set[int]) -> int | None:

@@ -23,7 +23,12 @@ from plumbline.interface import Packed
 Int32 = NDArray[np.int32]
 
 FINEST = 16
-"""Patches: the smallest step between two buckets. A multiple of the patches of a row in every family."""
+"""Patches: the smallest step between two buckets. Where patches lie row by row of the output, a multiple of a row's."""
+
+
+def merge_rule(merge: int) -> dict[str, bool]:
+    """Where patches lie row by row of the output, a shape holds whole rows."""
+    return {f"spatial_merge_size squared must divide {FINEST}": FINEST % merge**2 == 0}
 
 
 SHORT = 48
@@ -42,7 +47,7 @@ class Grid(NamedTuple):
 
 
 class Records(NamedTuple):
-    """How a family's records are made. grid: (frames, height, width) -> Grid, cached.
+    """How a family's records are made. grid: (frames, height, width) -> Grid.
 
     patch_fields, row_fields: numbers in a record. patch_shifts, row_shifts: for each field, how much it grows for each patch
     that lies before the item in the call. windowed: some layers look at windows only.

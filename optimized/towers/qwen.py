@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from optimized.towers.plan import merge_rule
 from optimized.towers.trunk import Turns
 
 
@@ -44,4 +45,7 @@ class QwenConfig:
 
     def rules(self) -> dict[str, bool]:
         """What must hold, and whether it does."""
-        return {"hidden_size must be a multiple of 4 * num_heads": self.hidden_size % (4 * self.num_heads) == 0}
+        return {
+            **merge_rule(self.spatial_merge_size),
+            "hidden_size must be a multiple of 4 * num_heads": self.hidden_size % (4 * self.num_heads) == 0,
+        }

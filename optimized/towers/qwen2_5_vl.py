@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require, vision_part
+from optimized.towers.checkpoint import built, require, vision_part
+from optimized.towers.kept_grids import KeptGrids
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined
 from optimized.towers.qwen import QwenConfig
 from optimized.towers.tower import FastTower
@@ -57,7 +58,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
             side_levels=0,
             **config.told(),
             records=Records(
-                grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.window)),
+                grid=KeptGrids(partial(grid, config.spatial_merge_size, config.window)),
                 patch_fields=3,
                 row_fields=1,
                 patch_shifts={2: 1},
@@ -70,7 +71,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
     def config_of(raw: Mapping[str, Any]) -> Config:
         # Published configurations leave out the channels, or name them otherwise: there are always three.
         vision = vision_part(raw, in_channels=3)
-        config = Config(*fields_of(vision, Config.__dataclass_fields__))
+        config = built(Config, vision)
         require(
             config.rules()
             | {
@@ -120,7 +121,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights, config = self.weights, self.config
-        x = F.linear(patches, *weights.embed).index_select(0, fields.patches[:, 2])
+        x = self.kernels.linear(patches, weights.embed).index_select(0, fields.patches[:, 2])
         stream = Stream(x, self.kernels)
         for layer, block in enumerate(weights.blocks):
             seen = fields.tiles if layer in config.fullatt_block_indexes else fields.windows
@@ -131,7 +132,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
         return (rows.index_select(0, fields.rows[:, 0]),)
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.gated(F.linear(x, *block.up)), *block.down)
+        return self.kernels.linear(self.kernels.gated(self.kernels.linear(x, block.up)), block.down)
 
 
 def scale(read: Read, name: str) -> Norm:

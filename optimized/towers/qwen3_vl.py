@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import fields_of, require, vision_part
+from optimized.towers.checkpoint import built, require, vision_part
+from optimized.towers.kept_grids import KeptGrids
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.qwen import QwenConfig
 from optimized.towers.tower import FastTower
@@ -59,7 +59,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
             side_levels=len(config.deepstack_visual_indexes),
             **config.told(),
             records=Records(
-                grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
+                grid=KeptGrids(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
                 row_fields=0,
             ),
@@ -68,7 +68,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     @staticmethod
     def config_of(raw: Mapping[str, Any]) -> Config:
         vision = vision_part(raw, deepstack_visual_indexes=())
-        config = Config(*fields_of(vision, Config.__dataclass_fields__))
+        config = built(Config, vision)
         config = replace(config, deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
         require(
             config.rules()
@@ -128,7 +128,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights = self.weights
-        x = F.linear(patches, *weights.embed)
+        x = self.kernels.linear(patches, weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
         joint, side = self.config.block * x.shape[1], {}
@@ -148,7 +148,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
         return [block.up for block in self.weights.blocks]
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
+        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 def grid(merge: int, side: int, frames: int, height: int, width: int) -> Grid:

@@ -98,6 +98,13 @@ def rewrite_config(folder: Path, **changes: object) -> None:
     (folder / "config.json").write_text(json.dumps(whole))
 
 
+def replaced_rotation(folder: Path, beside: float | None, theta: float | None) -> Path:
+    """With these bases of the rotation: beside its parameters, and among them. None: not said."""
+    inside = {"rope_type": "axial"} | ({} if theta is None else {"rope_theta": theta})
+    rewrite_config(folder, rope_theta=beside, rope_parameters=inside)
+    return folder
+
+
 def rewrite_weights(folder: Path, **changes: Tensor | None) -> None:
     """Changes weights; None takes one away."""
     raw = load_file(folder / "model.safetensors") | changes
