@@ -18,8 +18,9 @@ from plumbline.interface import DevicePort
 
 Body: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
-GRAPHS = 32
-"""Graphs that are kept; each holds the memory of one call of its shape."""
+GRAPHS = 64
+"""Graphs that are kept: more than calls of usual traffic have shapes. Each holds the memory of one call of its shape, so all
+of them, of shapes from few patches to many in four steps for each doubling, some ten times that of the largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +63,22 @@ class GraphCache:
         """
         here = self._module.current_stream(self._device)
         self._stream.wait_stream(here)
-        captured = self._captured.get(key) or self._capture(key, body, inputs)
-        _check(captured.inputs, inputs)
-        self._captured.move_to_end(key)
-        results = tuple(torch.empty_like(output) for output in captured.outputs)
-        with self._module.stream(self._stream):
-            for static, given in zip(captured.inputs, inputs, strict=True):
-                static.copy_(given)
-            captured.graph.replay()
-            for result, output in zip(results, captured.outputs, strict=True):
-                result.copy_(output)
-        here.wait_stream(self._stream)
+        try:
+            captured = self._captured.get(key) or self._capture(key, body, inputs)
+            _check(captured.inputs, inputs)
+            self._captured.move_to_end(key)
+            results = tuple(torch.empty_like(output) for output in captured.outputs)
+            # Their memory may be what the caller's stream still reads.
+            self._stream.wait_stream(here)
+            with self._module.stream(self._stream):
+                for static, given in zip(captured.inputs, inputs, strict=True):
+                    static.copy_(given)
+                captured.graph.replay()
+                for result, output in zip(results, captured.outputs, strict=True):
+                    result.copy_(output)
+        finally:
+            # After an error, too: what was launched may still read the inputs.
+            here.wait_stream(self._stream)
         return results
 
     def _capture(self, key: Hashable, body: Body, inputs: Sequence[Tensor]) -> Captured:

@@ -10,7 +10,8 @@ every linear shape is swept over row counts, then whole calls are compared, each
 without a certificate that ``check`` accepts does not claim invariance.
 
 A tower is certified by what ``plumbline.interface.LoadedTower`` names, without ``update``: ``linear_shapes`` are those of
-the linears that it evaluates with ``torch.nn.functional.linear`` and a bias, each among at least ``row_floor`` rows.
+the linears that it evaluates with ``torch.nn.functional.linear`` and a bias, each among at least ``row_floor`` rows. What
+it evaluates otherwise (``FusesLinears``) is swept as it evaluates it, since other kernels round otherwise.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from torch import Tensor
 
 from plumbline.interface import (
     Encoded,
+    FusesLinears,
     Layout,
     LoadedTower,
     Modality,
@@ -51,18 +54,27 @@ TILES = ((1,), (2,), (3, 1))
 """Tiles in each payload tensor of an item, for layouts without grids."""
 
 
+Linear = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x [n, inputs], weight, bias) -> [n, outputs]"""
+
+
 class NotCertified(PlumblineError):
     """The certificate does not hold for this tower here: the tower claims no invariance."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a row floor depends on, apart from the shapes. threads: 0 where the CPU's do not matter."""
+    """What a row floor depends on, apart from the shapes.
 
+    implementation: the tower's class. threads: 0 where the CPU's do not matter. triton: its version, empty on the CPU.
+    """
+
+    implementation: str
     device: str
     capability: str
     threads: int
     torch: str
+    triton: str
     libraries: tuple[str, ...]
     dtype: str
     float32_precision: str
@@ -71,17 +83,19 @@ class Setting:
     def of(tower: LoadedTower) -> Setting:
         """The setting in which ``tower`` would run now."""
         if tower.device.type == "cuda":
-            device, threads = torch.cuda.get_device_name(tower.device), 0
+            device, threads, triton = torch.cuda.get_device_name(tower.device), 0, version("triton")
             capability = ".".join(map(str, torch.cuda.get_device_capability(tower.device)))
         else:
-            device, threads = processor_name(), torch.get_num_threads()
+            device, threads, triton = processor_name(), torch.get_num_threads(), ""
             capability = torch.backends.cpu.get_cpu_capability()
         build = [line.strip(" -") for line in torch.__config__.show().splitlines()]
         return Setting(
+            implementation=f"{type(tower).__module__}.{type(tower).__qualname__}",
             device=device,
             capability=capability,
             threads=threads,
             torch=torch.__version__,
+            triton=triton,
             libraries=tuple(line for line in build if line.startswith(("Intel", "CUDA Runtime", "CuDNN", "OpenBLAS"))),
             dtype=str(tower.spec.dtype),
             float32_precision=torch.get_float32_matmul_precision(),
@@ -147,8 +161,11 @@ def certify(
 
     row_counts: ascending. items: calls of one item each; None: a few sizes of every layout of the tower.
     """
+    swept: list[tuple[tuple[int, int], Linear]] = [(shape, F.linear) for shape in tower.linear_shapes]
+    if isinstance(tower, FusesLinears):
+        swept += tower.fused_linears().items()
     differing = tuple(
-        (*shape, count) for shape in tower.linear_shapes for count in sweep_linear(tower, shape, row_counts)
+        sorted({(*shape, count) for shape, linear in swept for count in sweep_linear(tower, shape, row_counts, linear)})
     )
     floor = smallest_floor(row_counts, {count for _, _, count in differing})
     items = sample_items(tower) if items is None else items
@@ -169,10 +186,16 @@ def certify(
     )
 
 
-def sweep_linear(tower: LoadedTower, shape: tuple[int, int], row_counts: Sequence[int]) -> list[int]:
+def sweep_linear(
+    tower: LoadedTower,
+    shape: tuple[int, int],
+    row_counts: Sequence[int],
+    linear: Linear,
+) -> list[int]:
     """The row counts at which a linear of this shape gives other bits than for the same rows among the most rows.
 
-    Both ends of the full input are tried, since kernels treat the last rows of an input in their own way.
+    Both ends of the full input are tried, since kernels treat the last rows of an input in their own way. And so are rows
+    beside NaN, which kernels spread that read on where a row ends, and multiply by zero what they find.
     """
     outputs, inputs = shape
     most = row_counts[-1]
@@ -181,13 +204,21 @@ def sweep_linear(tower: LoadedTower, shape: tuple[int, int], row_counts: Sequenc
         values(size, name).double().sin().to(tower.device, tower.spec.dtype)
         for name, size in (("x", (most, inputs)), ("weight", (outputs, inputs)), ("bias", (outputs,)))
     )
-    full = F.linear(x, weight, bias)
+    full = linear(x, weight, bias)
     return [
         count
         for count in row_counts
-        if not same_bits(F.linear(x[:count], weight, bias), full[:count])
-        or not same_bits(F.linear(x[most - count :], weight, bias), full[most - count :])
+        if not same_bits(linear(x[:count], weight, bias), full[:count])
+        or not same_bits(linear(x[most - count :], weight, bias), full[most - count :])
+        or not same_bits(linear(beside_nan(x[:count]), weight, bias)[::2], full[:count:2])
     ]
+
+
+def beside_nan(x: Tensor) -> Tensor:
+    """Every other row, from the second on, is NaN."""
+    found = x.clone()
+    found[1::2] = math.nan
+    return found
 
 
 def smallest_floor(row_counts: Sequence[int], differing: set[int]) -> int | None:

@@ -457,7 +457,17 @@ class LoadedTower(Tower, Protocol):
 
     def update(self, folder: Path, epoch: int) -> None:
         """Other weights of the same configuration, in order on the current stream: a call before has the old ones, a call
-        after the new ones. Raises BadCheckpoint, and then nothing has changed."""
+        after the new ones. Work that is queued on other streams is in no order with it, unless the caller makes them wait
+        for each other. Raises BadCheckpoint, and then nothing has changed."""
+        ...
+
+
+@runtime_checkable
+class FusesLinears(Protocol):
+    """What a ``LoadedTower`` also is that evaluates some linears together with what follows them, by kernels of their own."""
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """By shape (outputs, inputs): (x [n, inputs], weight, bias) -> [n, outputs], as the tower evaluates it."""
         ...
 
 

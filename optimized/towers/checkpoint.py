@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from plumbline.interface import BadCheckpoint
+
+Config = TypeVar("Config")
 
 PREFIXES = ("model.visual.", "visual.", "model.", "")
 """What may stand before a tower's names, in whole models and in towers of their own."""
@@ -36,8 +38,8 @@ def vision_part(raw: Mapping[str, Any], **defaults: object) -> dict[str, Any]:
 
     defaults: of fields that some configurations leave out. Raises BadCheckpoint for a rotation of another kind.
     """
-    vision: dict[str, Any] = defaults | raw.get("vision_config", raw)
-    rope = vision.get("rope_parameters") or {}
+    vision: dict[str, Any] = defaults | object_in(raw, "vision_config", raw)
+    rope = object_in(vision, "rope_parameters", None) or {}
     require({"rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default")})
     return vision | {"rope_theta": rope.get("rope_theta", vision.get("rope_theta", THETA))}
 
@@ -48,6 +50,34 @@ def fields_of(raw: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
     if absent := [name for name in names if name not in raw]:
         raise BadCheckpoint(f"no {', '.join(absent)}", where="config.json")
     return [raw[name] for name in names]
+
+
+def object_in(raw: Mapping[str, Any], name: str, default: Any) -> Any:
+    """The object that is a field of ``raw``, or the default. Raises BadCheckpoint."""
+    found = raw.get(name, default)
+    require({f"{name} must be an object": found is default or isinstance(found, Mapping)})
+    return found
+
+
+def built(kind: type[Config], raw: Mapping[str, Any]) -> Config:
+    """A configuration of the fields of ``raw`` that it names: sizes and rates above zero, and lists of indexes.
+
+    Raises BadCheckpoint for those that are missing, or of another kind.
+    """
+    hints = get_type_hints(kind)
+    values = dict(zip(hints, fields_of(raw, hints), strict=True))
+    for name, value in values.items():
+        if hints[name] in NUMBERS:
+            holds = type(value) in NUMBERS[hints[name]] and value > 0
+            require({f"{name} must be a number above 0, {hints[name].__name__}": holds})
+        else:
+            holds = isinstance(value, Sequence) and all(type(index) is int and index >= 0 for index in value)
+            require({f"{name} must be a list of indexes": holds})
+    return kind(**values)
+
+
+NUMBERS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
+"""Types that a field may have which is annotated so."""
 
 
 def require(rules: Mapping[str, bool]) -> None:

@@ -37,6 +37,13 @@ class Kernels(Protocol):
         """See ``optimized.towers.attention``."""
         ...
 
+    WIDTH_STEP: int
+    """The inputs of a linear's weight are a multiple of it, filled up with zeros."""
+
+    def linear(self, x: Tensor, linear: Linear) -> Tensor:
+        """x: [n, inputs], or fewer than the weight has where those beyond are zeros that were filled up."""
+        ...
+
     def linear_gelu(self, x: Tensor, linear: Linear) -> Tensor:
         """GELU, by its formula with tanh, of a linear."""
         ...

@@ -14,7 +14,20 @@ from optimized.towers.attention_triton import attention
 from optimized.towers.rowwise_kernels import gate, mean, norm_rows, place, turn
 from optimized.towers.weights import Linear, Norm
 
-__all__ = ["add_norm", "add_positions", "attention", "gated", "gelu", "linear_gelu", "pool", "rotate"]
+__all__ = [
+    "WIDTH_STEP",
+    "add_norm",
+    "add_positions",
+    "attention",
+    "gated",
+    "gelu",
+    "linear",
+    "linear_gelu",
+    "pool",
+    "rotate",
+]
+
+WIDTH_STEP = 1
 
 ACROSS = 1024
 """Numbers of a row that one program of ``gated`` computes."""
@@ -38,6 +51,10 @@ def rotate(qkv: Tensor, records: Tensor, cos: Tensor, sin: Tensor) -> None:
     heads, head = 2 * qkv.shape[2], qkv.shape[3]
     blocks = triton.next_power_of_2(heads), triton.next_power_of_2(head // 2)
     turn[(len(qkv),)](qkv, records, cos, sin, records.shape[1], heads, head, *blocks)
+
+
+def linear(x: Tensor, linear: Linear) -> Tensor:
+    return F.linear(x, *linear)
 
 
 def linear_gelu(x: Tensor, linear: Linear) -> Tensor:

@@ -11,7 +11,21 @@ from torch import Tensor
 from optimized.towers.attention import attention
 from optimized.towers.weights import Linear, Norm
 
-__all__ = ["add_norm", "add_positions", "attention", "gated", "gelu", "linear_gelu", "pool", "rotate"]
+__all__ = [
+    "WIDTH_STEP",
+    "add_norm",
+    "add_positions",
+    "attention",
+    "gated",
+    "gelu",
+    "linear",
+    "linear_gelu",
+    "pool",
+    "rotate",
+]
+
+WIDTH_STEP = 32
+"""Where a row ends elsewhere, a product of bfloat16 may read on into the next row, and multiply by zero what may be NaN."""
 
 LANES = 64
 """A multiple of what vectorised code treats at once in any dtype."""
@@ -56,8 +70,13 @@ def rotate(qkv: Tensor, records: Tensor, cos: Tensor, sin: Tensor) -> None:
     turned[..., :half], turned[..., half:] = first * c - second * s, second * c + first * s
 
 
-def linear_gelu(x: Tensor, linear: Linear) -> Tensor:
-    return rowwise(lambda part: F.gelu(part, approximate="tanh"), F.linear(x, *linear))
+def linear(x: Tensor, linear: Linear) -> Tensor:
+    rest = linear.weight.shape[1] - x.shape[1]
+    return F.linear(F.pad(x, (0, rest)) if rest else x, *linear)
+
+
+def linear_gelu(x: Tensor, up: Linear) -> Tensor:
+    return rowwise(lambda part: F.gelu(part, approximate="tanh"), linear(x, up))
 
 
 def gelu(x: Tensor) -> Tensor:

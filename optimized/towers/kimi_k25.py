@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers import grids
-from optimized.towers.checkpoint import Stored, fields_of, files_of, require, vision_part
+from optimized.towers.checkpoint import Stored, built, fields_of, files_of, object_in, require, vision_part
+from optimized.towers.kept_grids import KeptGrids
 from optimized.towers.kimi_published import from_published, is_published, published_shapes, renamed_fields
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.tower import FastTower
@@ -81,10 +81,9 @@ class KimiK25Tower(FastTower[Config, Weights]):
             },
             turns=Turns.of(config.head, config.rope_theta),
             records=Records(
-                grid=lru_cache(1024)(partial(grid, config)),
+                grid=KeptGrids(partial(grid, config)),
                 patch_fields=19,
                 row_fields=3 * config.merge**2,
-                patch_shifts={},
                 row_shifts=dict.fromkeys(range(0, 3 * config.merge**2, 3), 1),
             ),
         )
@@ -92,18 +91,18 @@ class KimiK25Tower(FastTower[Config, Weights]):
 
     @staticmethod
     def config_of(raw: Mapping[str, Any]) -> Config:
-        (text,) = fields_of(raw, ("text_config",))
-        (outputs,) = fields_of(text, ("hidden_size",))
+        (outputs,) = fields_of(object_in(raw, "text_config", {}), ("hidden_size",))
         eps = raw.get("projection_layer_norm_eps", EPS)
         vision = {"projection_layer_norm_eps": eps, **renamed_fields(vision_part(raw)), "outputs": outputs}
-        config = Config(*fields_of(vision, Config._fields))
+        config = built(Config, vision)
         size = raw.get("projection_hidden_size", config.hidden_size)
         heads = config.num_attention_heads
         require(
             {
                 "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
                 "hidden_size must be a multiple of 4 * num_attention_heads": config.hidden_size % (4 * heads) == 0,
-                "merge_kernel_size must be a square": list(config.merge_kernel_size) == [config.merge] * 2,
+                "merge_kernel_size must be a square": len(config.merge_kernel_size) == 2
+                and config.merge_kernel_size[0] == config.merge_kernel_size[1] > 0,
                 "projection_hidden_size must be hidden_size": size == config.hidden_size,
             }
         )
@@ -170,7 +169,7 @@ class KimiK25Tower(FastTower[Config, Weights]):
 
     def forward(self, patches: Tensor, fields: Fields, shape: Shape) -> tuple[Tensor, ...]:
         weights, config = self.weights, self.config
-        x = F.linear(patches, *weights.embed)
+        x = self.kernels.linear(patches, weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, self.times)
         stream = Stream(x, self.kernels)
         for block in weights.blocks:
@@ -179,8 +178,11 @@ class KimiK25Tower(FastTower[Config, Weights]):
         joint = normed(pooled, None, weights.projector.norm, 0, self.kernels).view(shape.rows, -1)
         return (merged(joint, weights.projector, self.kernels),)
 
+    def before_gelu(self) -> list[Linear]:
+        return [block.up for block in self.weights.blocks]
+
     def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)
+        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 TABLE = "vision_tower.patch_embed.pos_emb.position_embeddings"

@@ -23,7 +23,12 @@ from plumbline.interface import Packed
 Int32 = NDArray[np.int32]
 
 FINEST = 16
-"""Patches: the smallest step between two buckets. A multiple of the patches of a row in every family."""
+"""Patches: the smallest step between two buckets. Where patches lie row by row of the output, a multiple of a row's."""
+
+
+def merge_rule(merge: int) -> dict[str, bool]:
+    """Where patches lie row by row of the output, a shape holds whole rows."""
+    return {f"spatial_merge_size squared must divide {FINEST}": FINEST % merge**2 == 0}
 
 
 SHORT = 48
@@ -42,7 +47,7 @@ class Grid(NamedTuple):
 
 
 class Records(NamedTuple):
-    """How a family's records are made. grid: (frames, height, width) -> Grid, cached.
+    """How a family's records are made. grid: (frames, height, width) -> Grid.
 
     patch_fields, row_fields: numbers in a record. patch_shifts, row_shifts: for each field, how much it grows for each patch
     that lies before the item in the call. windowed: some layers look at windows only.
@@ -71,7 +76,8 @@ class Shape:
         return Shape(patches, max(self.rows, row_floor), self.tiles, self.windows)
 
     def bucket(self) -> Shape:
-        """The bucket that holds it: at most a quarter more patches, and few buckets for each doubling.
+        """The bucket that holds it. Of whole ``FINEST`` patches, as ``above`` gives them: at most a quarter more, and four
+        buckets for each doubling.
 
         There is room for so many tiles that segments of usual lengths all come to one bucket: an empty tile costs next to
         nothing, and another graph the memory of a call.

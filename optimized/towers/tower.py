@@ -2,13 +2,14 @@
 
 Bits. The rows of an item do not depend on what else is in the call (NUM-001): attention goes over tiles of one size, each
 within its segment; everything else goes row by row; and linears, whose libraries add up in other orders where rows are few,
-get at least ``row_floor`` of them. Rows of padding hold anything but NaN, and nothing that is kept depends on them.
+get at least ``row_floor`` of them. Rows of padding hold anything, and nothing that is kept depends on them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -17,14 +18,15 @@ from torch import Tensor
 
 from optimized.graphs import GraphCache
 from optimized.staging import StagingRing
-from optimized.towers.checkpoint import Stored, read_config
+from optimized.towers.checkpoint import Stored, read_config, require
 from optimized.towers.kernels import kernels_for
 from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
-from optimized.towers.weights import Linear, Read, mapped, tensors
+from optimized.towers.weights import Linear, Read, mapped, tensors, widened
 from plumbline.interface import (
     BadCheckpoint,
     BadGrid,
+    BadPayload,
     Checkpoint,
     DevicePort,
     Encoded,
@@ -37,7 +39,7 @@ from plumbline.interface import (
 GRAPHED = 8192
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
-Config = TypeVar("Config", bound=tuple[Any, ...])
+Config = TypeVar("Config")
 Weights = TypeVar("Weights", bound=tuple[Any, ...])
 
 
@@ -65,6 +67,13 @@ class FastTower(ABC, Generic[Config, Weights]):
         records: Records,
     ) -> None:
         """layout: fields of every modality's layout but the placeholder. Raises BadCheckpoint."""
+        if port.device.type == "cuda":
+            require(
+                {
+                    "float64 is for the CPU only": checkpoint.dtype is not torch.float64,
+                    "heads must have at least 16 numbers on a GPU": 4 * turns.cos.shape[1] >= 16,
+                }
+            )
         self.config = config
         places = {Modality.IMAGE: checkpoint.image_token_id, Modality.VIDEO: checkpoint.video_token_id}
         self.spec = TowerSpec(
@@ -83,11 +92,25 @@ class FastTower(ABC, Generic[Config, Weights]):
         self.records = records
         self.kernels = kernels_for(port.device)
         self.turns = mapped(turns, port.move)
-        self.weights = mapped(self.read(checkpoint.folder), port.move)
+        # Tensors of inference mode could be updated in no other.
+        with torch.inference_mode(False), torch.no_grad():
+            self.weights = mapped(self.read(checkpoint.folder), port.move)
 
     @property
     def linear_shapes(self) -> tuple[tuple[int, int], ...]:
-        return tuple(sorted({(len(weight), weight.shape[1]) for weight, _ in linears(self.weights)}))
+        return tuple(sorted({linear.shape for linear in linears(self.weights)}))
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """See ``plumbline.interface.FusesLinears``."""
+
+        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return self.kernels.linear_gelu(x, Linear(weight, bias))
+
+        return dict.fromkeys([linear.shape for linear in self.before_gelu()], fused)
+
+    def before_gelu(self) -> list[Linear]:
+        """The linears that ``Kernels.linear_gelu`` evaluates."""
+        return []
 
     # ---------------------------------------------------------------------------------------------------- the families
 
@@ -114,12 +137,23 @@ class FastTower(ABC, Generic[Config, Weights]):
 
     # --------------------------------------------------------------------------------------------------------- a call
 
-    @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
-        """At least one item. rows and each of side: [R, hidden_size]. Raises BadGrid: a side is longer than ``SIDE``."""
-        if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
+        """At least one item. rows and each of side: [R, hidden_size].
+
+        Raises BadGrid: a side is longer than ``SIDE``; and BadPayload: there are not the patches that the grids tell.
+        """
+        # Triton launches on the thread's current device, wherever its tensors are.
+        here = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        with torch.no_grad(), here:
+            return self.encoded(packed)
+
+    def encoded(self, packed: Packed) -> Encoded:
+        if (longest := max(max(item.grid_thw[1:]) for item in packed.items if item.grid_thw is not None)) > SIDE:
             raise BadGrid(f"a side of {longest} patches, at most {SIDE}", hint="scale the picture down")
         made = plan(packed, self.records)
+        if not made.shape.patches == len(packed.patches) == int(packed.cu_seqlens[-1]):
+            counts = f"{len(packed.patches)} patches in segments of {int(packed.cu_seqlens[-1])} together"
+            raise BadPayload(f"{counts}, but {made.shape.patches} in the grids", hint="send what the grids say")
         shape = made.shape.above(self.row_floor)
         captured = self.graphs is not None and shape.patches <= GRAPHED
         rows, *side = self.run(packed.patches, made, shape.bucket() if captured else shape, captured)
@@ -154,7 +188,9 @@ class FastTower(ABC, Generic[Config, Weights]):
         """The weights of a checkpoint of this configuration, on the CPU. Raises BadCheckpoint."""
         if self.config_of(read_config(folder)) != self.config:
             raise BadCheckpoint("another configuration than the tower's", where="config.json")
-        return mapped(self.weights_of(self.stored(folder)), lambda weight: weight.to(self.spec.dtype))
+        # Copied, since what is stored is a mapping of the file, and changes with it.
+        copied = mapped(self.weights_of(self.stored(folder)), lambda weight: weight.to(self.spec.dtype, copy=True))
+        return mapped(copied, lambda linear: widened(linear, self.kernels.WIDTH_STEP), Linear)
 
     def stored(self, folder: Path) -> Read:
         """The weights of a checkpoint by the names of ``shapes``. Raises BadCheckpoint."""

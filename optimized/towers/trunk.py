@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from optimized.towers.kernels import Kernels
@@ -33,8 +32,7 @@ class Turns(NamedTuple):
 class Stream:
     """What the layers add to: x [P, width]. The last addition is made together with the norm that follows it.
 
-    Rows of padding hold any numbers, but never NaN: where a row's length is odd, a library may read on into the next row and
-    multiply what it finds there by zero. mixed: for what attention gives, and zero where it gives nothing.
+    mixed: for what attention gives, and zero where it gives nothing.
     """
 
     def __init__(self, x: Tensor, kernels: Kernels) -> None:
@@ -70,7 +68,7 @@ def normed(x: Tensor, update: Tensor | None, norm: Norm, rows: int, kernels: Ker
 
 def merged(x: Tensor, merger: Merger, kernels: Kernels) -> Tensor:
     """Rows of the language model, of the joined and normalised patches of each."""
-    return F.linear(kernels.gelu(F.linear(x, *merger.up)), *merger.down)
+    return kernels.linear(kernels.gelu(kernels.linear(x, merger.up)), merger.down)
 
 
 def through(
@@ -84,8 +82,8 @@ def through(
 ) -> None:
     """One layer. records: int32 [P, 2 or more], row and column first. tiles: the segments that may see each other."""
     kernels = stream.kernels
-    qkv = F.linear(stream.normed(block.before), *block.qkv).view(len(stream.x), 3, heads, -1)
+    qkv = kernels.linear(stream.normed(block.before), block.qkv).view(len(stream.x), 3, heads, -1)
     kernels.rotate(qkv, records, *turns)
     kernels.attention(qkv, tiles, stream.mixed)
-    stream.add(F.linear(stream.mixed, *block.proj))
+    stream.add(kernels.linear(stream.mixed, block.proj))
     stream.add(mlp(stream.normed(block.after), block))

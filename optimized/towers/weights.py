@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import torch.nn.functional as F
 from torch import Tensor
 
 Read = Callable[[str], Tensor]
@@ -18,6 +19,12 @@ class Linear(NamedTuple):
 
     weight: Tensor
     bias: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs)"""
+        outputs, inputs = self.weight.shape
+        return outputs, inputs
 
 
 class Norm(NamedTuple):
@@ -71,11 +78,16 @@ def tensors(tree: object) -> Iterator[Tensor]:
             yield from tensors(branch)
 
 
-def mapped(tree: Tree, change: Callable[[Tensor], Tensor]) -> Tree:
-    """The same tree of changed tensors."""
+def widened(linear: Linear, step: int) -> Linear:
+    """With zeros for more inputs, up to a multiple of ``step``."""
+    return Linear(F.pad(linear.weight, (0, -linear.weight.shape[1] % step)), linear.bias)
+
+
+def mapped(tree: Tree, change: Callable[[Any], Any], kind: type[Tensor] | type[Linear] = Tensor) -> Tree:
+    """The same tree with its tensors, or its linears, changed."""
 
     def of(part: Any) -> Any:
-        if isinstance(part, Tensor):
+        if isinstance(part, kind):
             return change(part)
         if not isinstance(part, tuple):
             return part

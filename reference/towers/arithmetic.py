@@ -1,6 +1,6 @@
 """What the plain towers have in common: loading, and the operations that keep an item's bits (NUM-001).
 
-**Bits.** The rows of an item must not depend on what else is in the call, bit for bit. Three things see to it:
+**Bits.** The rows of an item must not depend on what else is in the call, bit for bit. Four things see to it:
 
 - **Row floor.** A matrix product may add up the same products in another order when it has few rows (another kernel, or
   a sum split over cores). So every linear pads its input with zero rows up to ``row_floor`` and drops them again. What
@@ -9,6 +9,9 @@
   the segment alone. Activations, too: vectorised code treats the last elements of a tensor one by one, with functions
   that round differently, and which elements are last would depend on the other items.
 - **Grids.** Positions are computed for each item from its own grid.
+
+- **Widths.** A product of bfloat16 may read on where a row ends, into the next one, and multiply by zero what it finds,
+  which may be NaN. It does not where a row's length is a multiple of 32; so rows are filled up with zeros.
 
 The rest (norms, sums, products) gives a row the same bits wherever it lies, which certificates check, too.
 """
@@ -27,6 +30,9 @@ from torch import Tensor
 
 from plumbline.interface import BadCheckpoint, Checkpoint, Encoded, Layout, Modality, Packed, TowerSpec
 from reference.towers.checkpoint import check_shapes
+
+WIDTH_STEP = 32
+"""Inputs of every linear are a multiple of it (see the top of the file)."""
 
 
 class Config(Protocol):
@@ -63,7 +69,8 @@ class PlainTower(ABC):
         # Positions, norms and softmax want at least float32, whatever the weights are stored in.
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.config, self.weights = self.read(checkpoint.folder)
-        self.linear_shapes = tuple(sorted(set(self.config.linears().values())))
+        weights = (self.weights[f"{name}.weight"] for name in self.config.linears())
+        self.linear_shapes = tuple(sorted({(len(weight), weight.shape[1]) for weight in weights}))
         places = {Modality.IMAGE: checkpoint.image_token_id, Modality.VIDEO: checkpoint.video_token_id}
         self.spec = TowerSpec(
             name=self.name,
@@ -99,14 +106,17 @@ class PlainTower(ABC):
         check_shapes(weights, config.shapes(), folder)
         # A convolution whose stride is its size is a linear over flattened patches.
         flat = {name: weight.flatten(1) if weight.ndim > 3 else weight for name, weight in weights.items()}
-        return config, {name: weight.to(self.device, self.dtype) for name, weight in flat.items()}
+        wide = {f"{name}.weight": -inputs % WIDTH_STEP for name, (_, inputs) in config.linears().items()}
+        filled = {name: F.pad(weight, (0, wide.get(name, 0))) for name, weight in flat.items()}
+        return config, {name: weight.to(self.device, self.dtype) for name, weight in filled.items()}
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """x @ weight.T + bias, with never fewer than ``row_floor`` rows in the product (see the top of the file)."""
         weight = self.weights[f"{name}.weight"]
         # Where there is no bias it is zero, so that every product runs in the kernel that was certified.
         bias = self.weights.get(f"{name}.bias", weight.new_zeros(len(weight)))
-        return F.linear(F.pad(x, (0, 0, 0, max(0, self.row_floor - len(x)))), weight, bias)[: len(x)]
+        filled = F.pad(x, (0, weight.shape[1] - x.shape[1], 0, max(0, self.row_floor - len(x))))
+        return F.linear(filled, weight, bias)[: len(x)]
 
     def layer_norm(self, x: Tensor, name: str, eps: float) -> Tensor:
         return F.layer_norm(x, x.shape[1:], self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], eps)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -30,10 +30,13 @@ def read_json(folder: Path) -> dict[str, Any]:
 
 def vision_part(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The vision configuration, which is a part of a whole model's. Its rotation is spelled out, as ``rope_theta``."""
-    vision = dict(raw.get("vision_config", raw))
+    vision: dict[str, Any] = raw.get("vision_config", raw)
+    require({"vision_config must be an object": isinstance(vision, dict)})
     rope = vision.get("rope_parameters") or {}
+    require({"rope_parameters must be an object": isinstance(rope, dict)})
     require({"rope_type must be axial": rope.get("rope_type", "axial") in ("axial", "default")})
-    return {"rope_theta": rope.get("rope_theta", 10_000.0)} | vision
+    # As transformers: where both say it, that of the rotation holds.
+    return {"rope_theta": 10_000.0} | vision | {name: rope[name] for name in ("rope_theta",) if name in rope}
 
 
 def build(kind: type[C], raw: Mapping[str, Any]) -> C:
@@ -41,7 +44,20 @@ def build(kind: type[C], raw: Mapping[str, Any]) -> C:
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if absent := [name for name in names if name not in raw]:
         raise BadCheckpoint(f"no {', '.join(absent)}", where="config.json")
+    hints = get_type_hints(kind)
+    require({f"{name} must be {WANTED.get(hints[name], LIST)}": fits(raw[name], hints[name]) for name in names})
     return kind(**{name: tuple(raw[name]) if isinstance(raw[name], list) else raw[name] for name in names})
+
+
+WANTED = {int: "a whole number of at least 1", float: "a number above 0"}
+LIST = "a list of whole numbers"
+
+
+def fits(value: object, kind: object) -> bool:
+    """Whether a field of a configuration can have this value. kind: of the field, a key of ``WANTED`` or a tuple of int."""
+    if kind in WANTED:
+        return type(value) in (int, kind) and value > 0  # type: ignore[operator]
+    return isinstance(value, list) and all(type(index) is int and index >= 0 for index in value)
 
 
 def require(rules: Mapping[str, bool]) -> None:

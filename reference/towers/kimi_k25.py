@@ -101,7 +101,9 @@ def read_config(folder: Path, out_hidden_size: int) -> Config:
             "hidden_size must be a multiple of 4 * num_attention_heads": (
                 config.hidden_size % (4 * config.num_attention_heads) == 0
             ),
-            "merge_kernel_size must be a square": config.merge_kernel_size == (config.merge, config.merge),
+            "merge_kernel_size must be a square": (
+                len(config.merge_kernel_size) == 2 and config.merge_kernel_size[0] == config.merge_kernel_size[1] > 0
+            ),
             "projection_hidden_size must be hidden_size": size == config.hidden_size,
         }
     )
@@ -117,7 +119,8 @@ class KimiK25Tower(PlainTower):
     def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
         weights = read_weights(folder, r"(?:model\.)?((?:vision_tower|mm_projector)\..*)")
         last = weights.get("mm_projector.out_proj.bias", weights.get("mm_projector.proj.2.bias"))
-        config = read_config(folder, 0 if last is None else len(last))
+        # Where there is none, any size: that it is missing is found when all weights are looked at.
+        config = read_config(folder, 1 if last is None else len(last))
         return config, renamed_weights(weights, config.num_attention_heads)
 
     @torch.no_grad()

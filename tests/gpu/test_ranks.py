@@ -79,4 +79,5 @@ def test_the_host_does_not_wait_for_rows(party: Party[GatheringRank], devices: t
     for counts in COUNTS[len(devices)]:
         for came, called, took in party.all(GatheringRank.gather, counts):
             assert came == [(count, True) for count in counts]
+            # The gathering waits for work of its stream, most of ``took``: a host that waited would be in the call for as long.
             assert called < took / 4, f"the host was in the call for {called:.3f} of {took:.3f} s"

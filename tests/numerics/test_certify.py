@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from plumbline.certify import Certificate, NotCertified, certify, smallest_floor
 from plumbline.interface import Encoded, Item, Layout, Modality, Packed, TowerSpec
@@ -57,7 +59,8 @@ def test_a_certificate_says_what_it_is_for(certified: tuple[PlainTower, Certific
 
 @pytest.mark.requirement("NUM-004")
 @pytest.mark.parametrize(
-    "change", [{"device": "another"}, {"capability": "another"}, {"torch": "0.4"}, {"libraries": ()}, {"threads": 77},
+    "change", [{"device": "another"}, {"capability": "another"}, {"torch": "0.4"}, {"triton": "1.0"},
+               {"implementation": "another"}, {"libraries": ()}, {"threads": 77},
                {"dtype": "torch.float16"}, {"float32_precision": "medium"}], ids=lambda change: next(iter(change))
 )  # fmt: skip
 def test_a_certificate_of_another_setting_is_refused(
@@ -129,6 +132,38 @@ def test_a_tower_that_looks_at_its_company_is_not_certified() -> None:
     assert certificate.broken
     with pytest.raises(NotCertified, match=r"image \("):
         certificate.check(nosy)
+
+
+class FusingTower(TileTower):
+    """Evaluates its linear by a kernel that rounds otherwise where there are fewer than five rows."""
+
+    def fused_linears(self) -> dict[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            rows = F.linear(x.double(), weight.double(), bias.double()).float()
+            return rows if len(x) >= 5 else rows.nextafter(rows + 1)
+
+        return dict.fromkeys(self.linear_shapes, fused)
+
+
+@pytest.mark.requirement("NUM-004")
+def test_linears_are_measured_as_they_are_evaluated() -> None:
+    fusing = FusingTower(nosy=False)
+    certificate = certify(fusing, COUNTS)
+    assert {(6, 4, count) for count in range(1, 5)} <= set(certificate.differing)
+    assert fusing.row_floor >= 5
+
+
+@pytest.mark.requirement("NUM-001")
+@pytest.mark.requirement("NUM-004")
+def test_a_product_that_spreads_nan_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads on where a row ends, and multiplies by zero what it finds in the next one."""
+
+    def reads_on(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return product(x, weight, bias) + 0 * F.pad(x[1:, :1], (0, 0, 0, 1))
+
+    product = F.linear
+    monkeypatch.setattr(F, "linear", reads_on)
+    assert certify(TileTower(nosy=False), COUNTS).row_floor is None
 
 
 @pytest.mark.requirement("NUM-004")

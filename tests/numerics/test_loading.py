@@ -146,6 +146,12 @@ EVERYWHERE: list[tuple[Damage, str]] = [
     (lambda f: rewrite_config(f, hidden_act="relu"), "hidden_act must be"),
     (lambda f: rewrite_config(f, hidden_size=70), "hidden_size must be"),
     (lambda f: rewrite_config(f, rope_parameters={"rope_type": "yarn"}), "rope_type must be"),
+    (lambda f: rewrite_config(f, rope_parameters=[1]), "rope_parameters must be an object"),
+    (lambda f: rewrite_config(f, rope_parameters={"rope_theta": None}), "rope_theta must be a number"),
+    (lambda f: rewrite_config(f, hidden_size="48"), "hidden_size must be a whole number"),
+    (lambda f: rewrite_config(f, patch_size=0), "patch_size must be a whole number"),
+    (lambda f: replaced(f, vision_config=None), "vision_config must be an object"),
+    (lambda f: replaced(f, vision_config=[1]), "vision_config must be an object"),
     (
         lambda f: rewrite_weights(f, stray=torch.ones(2), **{"vision_tower.stray": torch.ones(2)}),
         "weights unexpected: ",
@@ -155,6 +161,10 @@ EVERYWHERE: list[tuple[Damage, str]] = [
 ]
 ONLY: dict[str, list[tuple[Damage, str]]] = {
     "qwen3_vl": [
+        (lambda f: rewrite_config(f, num_heads=0), "num_heads must be a whole number"),
+        (lambda f: rewrite_config(f, spatial_merge_size=0), "spatial_merge_size must be a whole number"),
+        (lambda f: replaced(f, deepstack_visual_indexes=None), "deepstack_visual_indexes must be a list"),
+        (lambda f: rewrite_config(f, deepstack_visual_indexes=2), "deepstack_visual_indexes must be a list"),
         (lambda f: rewrite_config(f, num_position_embeddings=65), "num_position_embeddings must be"),
         (lambda f: rewrite_config(f, deepstack_visual_indexes=[0, 3]), "deepstack_visual_indexes must be"),
         (lambda f: rewrite_config(f, deepstack_visual_indexes=None), "12 weights unexpected: deepstack_merger_list.0"),
@@ -165,6 +175,8 @@ ONLY: dict[str, list[tuple[Damage, str]]] = {
     ],
     "qwen2_5_vl": [
         (lambda f: rewrite_config(f, window_size=14), "window_size must be"),
+        (lambda f: rewrite_config(f, num_heads=0), "num_heads must be a whole number"),
+        (lambda f: rewrite_config(f, fullatt_block_indexes=[[1]]), "fullatt_block_indexes must be a list"),
         (lambda f: rewrite_config(f, fullatt_block_indexes=[4]), "fullatt_block_indexes must be"),
         (lambda f: rewrite_config(f, depth=5), "12 weights missing: blocks.4.attn.proj.bias"),
         (lambda f: rewrite_config(f, out_hidden_size=40), r"merger.*: shape \(48,.*expected \(40,"),
@@ -175,7 +187,11 @@ ONLY: dict[str, list[tuple[Damage, str]]] = {
     ],
     "kimi_k25": [
         (lambda f: rewrite_config(f, merge_kernel_size=[2, 3]), "merge_kernel_size must be"),
-        (lambda f: retype_projection(f, 80), "projection_hidden_size must be"),
+        (lambda f: rewrite_config(f, merge_kernel_size=2), "merge_kernel_size must be a list"),
+        (lambda f: rewrite_config(f, merge_kernel_size=[]), "merge_kernel_size must be a square"),
+        (lambda f: rewrite_config(f, merge_kernel_size=[0, 0]), "merge_kernel_size must be a square"),
+        (lambda f: rewrite_config(f, num_attention_heads=0), "num_attention_heads must be a whole number"),
+        (lambda f: replaced(f, projection_hidden_size=80), "projection_hidden_size must be"),
         (
             lambda f: rewrite_config(f, num_hidden_layers=4),
             "16 weights missing: vision_tower.layers.3.attn.k_proj.bias",
@@ -192,9 +208,10 @@ ONLY: dict[str, list[tuple[Damage, str]]] = {
 }
 
 
-def retype_projection(folder: Path, size: int) -> None:
+def replaced(folder: Path, **changes: object) -> None:
+    """Changes fields beside the vision configuration, or of it where that is all."""
     raw: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(raw | {"projection_hidden_size": size}))
+    (folder / "config.json").write_text(json.dumps(raw | changes))
 
 
 @pytest.mark.parametrize(

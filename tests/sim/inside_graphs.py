@@ -226,6 +226,26 @@ def test_a_body_that_raises_leaves_nothing_behind(machine: Machine, at: int) -> 
     assert body.runs == at + 2
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_what_a_body_launched_before_it_raised_has_read_its_inputs(machine: Machine, at: int) -> None:
+    """Before the caller writes them again. In its warm-up and in its capture."""
+
+    class Raises(Counted):
+        def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+            if not module().is_current_stream_capturing():
+                seen.copy_(x)
+            self.runs += 1
+            if self.runs == at:
+                raise KeyError("no such kernel")
+            return (x,)
+
+    x, seen = ones(3, 2), torch.zeros(3, 2, device="sim:0")
+    with pytest.raises(KeyError):
+        GraphCache(SimPort())(3, Raises(), (x,))
+    x.fill_(9)
+    assert seen.tolist() == [[1.0] * 2] * 3
+
+
 def test_inputs_of_another_kind_are_refused(machine: Machine) -> None:
     graphs, body = GraphCache(SimPort()), Counted()
     graphs(3, body, (ones(3, 2),))
