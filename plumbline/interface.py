@@ -528,7 +528,7 @@ class Step(Protocol):
     def settle(self) -> list[Failure]:
         """Host, once, after the step's work: checks the leases, then admits rows to the cache.
 
-        A failure here takes back the result of that request."""
+        A failure here takes back the result of that request. With ranks a collective, as ``Embed.step`` is."""
         ...
 
 
@@ -708,7 +708,8 @@ class DevicePort(Protocol):
 
 class Ranks(Protocol):
     """The ranks that share the encoding of a step. Every method is a collective: all ranks call the same ones, in the same
-    order and with the same sizes, or all of them hang until they give up. Raises RanksLost."""
+    order and with the same sizes, or all of them hang until they give up. Raises RanksLost. ``plumbline.ranks.join`` gives
+    some over torch.distributed."""
 
     rank: int
     size: int
@@ -719,7 +720,7 @@ class Ranks(Protocol):
 
     def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """[counts[rank], width] on the port's device -> those of all ranks, by rank. In order on the current stream; on a
-        device the host does not wait."""
+        device the host does not wait, except perhaps the first time, when ranks connect."""
         ...
 
 
