@@ -21,7 +21,8 @@ from torch import Tensor
 
 import reference.towers
 from plumbline.certify import ROW_COUNTS, Certificate, certify, join, same_bits, segments
-from plumbline.interface import BadCheckpoint, (
+from plumbline.interface import (
+    BadCheckpoint,
     Checkpoint,
     DevicePort,
     Encoder,
