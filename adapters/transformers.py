@@ -24,13 +24,13 @@ they do not fill a whole step of its vectorised loop. So no number of rows has t
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig
 
-from plumbline import resolve
 from plumbline.interface import BadCheckpoint, Encoded, Layout, Modality, Packed, TowerSpec
 
 MODELS = {
@@ -46,8 +46,12 @@ INSIDE_A_WHOLE_MODEL = r"^(model\.)?visual\."
 
 
 def model_class(model_type: str) -> Any:
-    """The class of one of ``MODELS``. Raises SpecError: this release of transformers does not have it."""
-    return resolve.load(MODELS[model_type])
+    """The class of one of ``MODELS``. Raises BadCheckpoint: this release of transformers does not have it."""
+    module, _, name = MODELS[model_type].partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BadCheckpoint(f"transformers has no {model_type} here: {error}", where="config.json") from error
 
 
 def load(
@@ -80,7 +84,7 @@ def load(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, resolve.SpecError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"cannot be loaded: {error}", where=str(folder)) from error
     # transformers draws a missing weight at random, and passes over one that it does not expect.
     parts = {name for name, _ in model.named_children()}

@@ -45,7 +45,8 @@ Terms = Callable[[str, Tensor, int], int]
 
 
 class Oracle:
-    """transformers' tower from a folder, in float64 and in float32. Raises SpecError: it is not installed, or knows no such."""
+    """transformers' tower from a folder, in float64 and in float32. Raises SpecError: it is not
+    installed; BadCheckpoint: it knows no such."""
 
     def __init__(self, folder: Path, family: str) -> None:
         self.family = family

@@ -22,6 +22,7 @@ from torch import Tensor
 import reference.towers
 from plumbline.certify import ROW_COUNTS, Certificate, certify, join, same_bits, segments
 from plumbline.interface import (
+    BadCheckpoint,
     Checkpoint,
     DevicePort,
     Encoder,
@@ -90,7 +91,7 @@ class Scene:
         call = join(self.calls)
         try:
             oracle = Oracle(self.folder, self.family)
-        except SpecError as error:
+        except (SpecError, BadCheckpoint) as error:
             raise PhotoError(str(error), where="photos", hint="install the dependency group 'photos'") from error
         own, rest = oracle.sigmas(call, terms_of_float32), oracle.sigmas(call, oracle.terms_of_itself)
         return [

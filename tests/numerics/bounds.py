@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from plumbline.interface import Packed
+from plumbline.interface import BadCheckpoint, Packed
 from plumbline.oracle import Oracle, distances
 from plumbline.resolve import SpecError
 from tests.numerics.towers import outputs, tower_of
@@ -33,7 +33,7 @@ def oracle_of(folder: Path, family: str) -> Oracle:
     """transformers' tower. Skips where it is not installed, or has no such family."""
     try:
         return Oracle(folder, family)
-    except SpecError as error:
+    except (SpecError, BadCheckpoint) as error:
         pytest.skip(str(error))
 
 
