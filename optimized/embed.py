@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optimized.cache import owned
 from optimized.places import Piece, Places
-from optimized.ranks import agree_on_errors, shared
+from optimized.ranks import SharedEncoder, agree_on_errors
 from optimized.rows import ChunkRows
 from plumbline.interface import (
     BadChunk,
@@ -124,12 +124,15 @@ class EmbedStep:
 class Embedder:
     """Serves an item from what a request holds, else from the cache, else encodes it once for all who miss it."""
 
+    sharing: type[SharedEncoder] = SharedEncoder
+    """What encodes where there are other ranks."""
+
     def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
         self.spec = runtime.spec
         nothing = torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=runtime.port.device)
         self.empty = Encoded(nothing, (nothing,) * self.spec.side_levels)
-        self.ranks = runtime.ranks
-        self.encoder = shared(runtime, encoder)
+        self.ranks = ranks = runtime.ranks
+        self.encoder = encoder if ranks is None or ranks.size == 1 else self.sharing(runtime, encoder, ranks)
         self.cache = cache
         self.epoch = 0
         self._requests: dict[RequestId, Admitted] = {}

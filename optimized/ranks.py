@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-import plumbline.interface as interface
 from plumbline.interface import (
     Encoded,
     Encoder,
     EncodingFailed,
     Item,
+    LeaseLost,
+    PayloadMissing,
     PlumblineError,
     Ranks,
     RanksLost,
@@ -29,19 +30,15 @@ from plumbline.interface import (
 Outcome = int | PlumblineError
 """A number that is not negative, or why there is none."""
 
+KINDS = {kind.__name__: kind for kind in (EncodingFailed, LeaseLost, PayloadMissing, PlumblineError)}
+"""What may have become of an item, by name; a peer can make nothing else of a text. Others travel as their nearest here."""
+
 WORD = 8
 LONGEST = 800
 """Characters of an error's text that travel."""
 EVEN = 4096
 """Patches of a segment at which attention takes about as long as everything else, in towers of 1,152 channels: 6,600 by
 operations, fewer because attention gets less of a device's peak than matrix products do."""
-
-
-def shared(runtime: Runtime, encoder: Encoder) -> Encoder:
-    """An encoder that shares its work with the other ranks, where there are any."""
-    return (
-        encoder if runtime.ranks is None or runtime.ranks.size == 1 else SharedEncoder(runtime, encoder, runtime.ranks)
-    )
 
 
 class SharedEncoder:
@@ -178,8 +175,8 @@ def agree_on_errors(ranks: Ranks | None, errors: Sequence[PlumblineError | None]
 
 
 def packed(error: PlumblineError, rank: int) -> bytes:
-    """Whole words of JSON, which may end with blanks. A class that is not the interface's goes as its nearest that is."""
-    kind = next(one for one in type(error).__mro__ if one.__module__ == interface.__name__)
+    """Whole words of JSON, which may end with blanks."""
+    kind = next(one for one in type(error).__mro__ if one in KINDS.values())
     where = f"rank {rank}, {error.where}" if error.where else f"rank {rank}"
     text = json.dumps([kind.__name__, error.what[:LONGEST], where[:LONGEST], error.hint[:LONGEST]]).encode()
     return text.ljust(-len(text) // WORD * -WORD)
@@ -192,7 +189,7 @@ def unpacked(numbers: Sequence[int], texts: bytes) -> list[Outcome]:
     for number in numbers:
         if number < 0:
             name, what, where, hint = json.loads(texts[at : at - number * WORD])
-            outcomes.append(getattr(interface, name)(what, where=where, hint=hint))
+            outcomes.append(KINDS[name](what, where=where, hint=hint))
             at -= number * WORD
         else:
             outcomes.append(number)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from plumbline.interface import BadCheckpoint
 
-Config = TypeVar("Config", bound=tuple[Any, ...])
+Config = TypeVar("Config")
 
 PREFIXES = ("model.visual.", "visual.", "model.", "")
 """What may stand before a tower's names, in whole models and in towers of their own."""

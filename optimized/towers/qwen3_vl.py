@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,30 +17,20 @@ from torch import Tensor
 from optimized.towers import grids
 from optimized.towers.checkpoint import built, require, vision_part
 from optimized.towers.kept_grids import KeptGrids
-from optimized.towers.plan import Fields, Grid, Records, Shape, joined, merge_rule, no_windows
+from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
+from optimized.towers.qwen import QwenConfig
 from optimized.towers.tower import FastTower
-from optimized.towers.trunk import Stream, Turns, merged, normed, through
+from optimized.towers.trunk import Stream, merged, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
 from plumbline.interface import Checkpoint, DevicePort
 
 EPS = 1e-6
 
 
-class Config(NamedTuple):
-    """Fields of a vision configuration, under their names there."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    in_channels: int
-    patch_size: int
-    temporal_patch_size: int
-    spatial_merge_size: int
-    out_hidden_size: int
+@dataclass(frozen=True)
+class Config(QwenConfig):
     num_position_embeddings: int
     deepstack_visual_indexes: tuple[int, ...]
-    rope_theta: float
 
     @property
     def side(self) -> int:
@@ -60,16 +51,13 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration. Raises BadCheckpoint."""
         config = self.config_of(raw)
-        width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
             config,
             name="qwen3-vl",
-            hidden_size=config.out_hidden_size,
             side_levels=len(config.deepstack_visual_indexes),
-            layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
+            **config.told(),
             records=Records(
                 grid=KeptGrids(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
@@ -81,12 +69,11 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     def config_of(raw: Mapping[str, Any]) -> Config:
         vision = vision_part(raw, deepstack_visual_indexes=())
         config = built(Config, vision)
-        config = config._replace(deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
+        config = replace(config, deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
         require(
-            {
+            config.rules()
+            | {
                 "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
-                **merge_rule(config.spatial_merge_size),
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
                 "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
                 "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
                 <= set(range(config.depth)),
@@ -96,9 +83,8 @@ class Qwen3VLTower(FastTower[Config, Weights]):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
-        hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * self.block
-        patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
-        linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *patch)}
+        hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * config.block
+        linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *config.patch)}
         norms: dict[str, tuple[int, ...]] = {}
         for at in (f"blocks.{layer}" for layer in range(config.depth)):
             linears |= {f"{at}.attn.qkv": (3 * hidden, hidden), f"{at}.attn.proj": (hidden, hidden)}
@@ -112,11 +98,6 @@ class Qwen3VLTower(FastTower[Config, Weights]):
             norms[f"{at}.norm"] = (hidden if at == "merger" else joint,)
         table = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
         return table | parameters(linears) | parameters(norms)
-
-    @property
-    def block(self) -> int:
-        """Patches of a row."""
-        return self.config.spatial_merge_size**2
 
     def weights_of(self, read: Read) -> Weights:
         def merger(name: str) -> Merger:
@@ -150,7 +131,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
         x = self.kernels.linear(patches, weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
-        joint, side = self.block * x.shape[1], {}
+        joint, side = self.config.block * x.shape[1], {}
         levels = self.config.deepstack_visual_indexes
         for layer, block in enumerate(weights.blocks):
             through(block, stream, self.mlp, self.turns, self.config.num_heads, fields.patches, fields.tiles)
@@ -159,9 +140,12 @@ class Qwen3VLTower(FastTower[Config, Weights]):
                 merger = weights.deepstack[level]
                 four = normed(stream.settled().view(-1, joint), None, merger.norm, shape.rows, self.kernels)
                 side[level] = merged(four[: shape.rows], merger, self.kernels)
-        four = stream.normed(weights.merger.norm, shape.rows * self.block).view(-1, joint)
+        four = stream.normed(weights.merger.norm, shape.rows * self.config.block).view(-1, joint)
         rows = merged(four[: shape.rows], weights.merger, self.kernels)
         return rows, *(side[level] for level in range(len(levels)))
+
+    def before_gelu(self) -> list[Linear]:
+        return [block.up for block in self.weights.blocks]
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
