@@ -39,9 +39,9 @@ interpreter._patch_lang_tensor = patch
 
 
 def interpreted() -> SimpleNamespace:
-    """Triton's kernels. cuBLAS's GELU is another function on a CPU."""
+    """Triton's kernels, and the host's linears: weights were filled up for them, and cuBLAS's GELU is another on a CPU."""
     names = {name: getattr(kernels_cuda, name) for name in kernels_cuda.__all__}
-    return SimpleNamespace(**names | {"linear_gelu": kernels_host.linear_gelu})
+    return SimpleNamespace(**names | {"linear": kernels_host.linear, "linear_gelu": kernels_host.linear_gelu})
 
 
 def tower_of(folder: Path) -> FastTower:
