@@ -24,64 +24,30 @@ they do not fill a whole step of its vectorised loop. So no number of rows has t
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import AutoConfig
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.kimi_k25.modeling_kimi_k25 import (
-    Kimi_K25MultimodalProjection,
-    Kimi_K25PreTrainedModel,
-    Kimi_K25VisionModel,
-)
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
-from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
+from plumbline import resolve
 from plumbline.interface import BadCheckpoint, Encoded, Layout, Modality, Packed, TowerSpec
 
-
-class KimiK25Vision(Kimi_K25PreTrainedModel):  # type: ignore[misc]
-    """The parts of ``Kimi_K25Model`` that make rows, under their names there, without the language model."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.vision_tower = Kimi_K25VisionModel._from_config(config.vision_config)
-        self.mm_projector = Kimi_K25MultimodalProjection(config)
-        self.post_init()
-
-    def forward(self, pixel_values: Tensor, grid_thw: Tensor, cu_seqlens: Tensor) -> BaseModelOutputWithPooling:
-        """pooler_output: the rows of all clips, [R, text hidden size]."""
-        rows, at = [], 0
-        for _, run in groupby(grid_thw, key=lambda grid: int(grid[0])):
-            grids = torch.stack(list(run))
-            end = at + int(grids.prod(1).sum())
-            inside = cu_seqlens[(cu_seqlens >= at) & (cu_seqlens <= end)] - at
-            found = self.vision_tower(pixel_values[at:end], grid_thw=grids, cu_seqlens=inside).pooler_output
-            rows.append(self.mm_projector(found).squeeze(1))
-            at = end
-        return BaseModelOutputWithPooling(pooler_output=torch.cat(rows))
-
-
-# Published weights have other names; transformers renames them for its own classes only, unless it is told to.
-register_checkpoint_conversion_mapping(
-    KimiK25Vision.__name__, get_checkpoint_conversion_mapping("kimi_k25"), overwrite=True
-)
-
-MODELS: dict[str, Any] = {
-    "qwen2_vl_vision": Qwen2VisionTransformerPretrainedModel,
-    "qwen2_5_vl_vision": Qwen2_5_VisionTransformerPretrainedModel,
-    "qwen3_vl_vision": Qwen3VLVisionModel,
-    "kimi_k25": KimiK25Vision,
+MODELS = {
+    "qwen2_vl_vision": "transformers.models.qwen2_vl.modeling_qwen2_vl:Qwen2VisionTransformerPretrainedModel",
+    "qwen2_5_vl_vision": "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl:Qwen2_5_VisionTransformerPretrainedModel",
+    "qwen3_vl_vision": "transformers.models.qwen3_vl.modeling_qwen3_vl:Qwen3VLVisionModel",
+    "kimi_k25": "adapters.transformers_kimi:KimiK25Vision",
 }
 """By ``model_type`` of a vision configuration, or of a whole model's."""
 
 INSIDE_A_WHOLE_MODEL = r"^(model\.)?visual\."
 """What comes before a weight's name there."""
+
+
+def model_class(model_type: str) -> Any:
+    """The class of one of ``MODELS``. Raises SpecError: this release of transformers does not have it."""
+    return resolve.load(MODELS[model_type])
 
 
 def load(
@@ -105,7 +71,7 @@ def load(
         config = whole if whole.model_type in MODELS else getattr(whole, "vision_config", whole)
         if config.model_type not in MODELS:
             raise BadCheckpoint(f"model_type {config.model_type}, not one of {', '.join(MODELS)}", where="config.json")
-        model, found = MODELS[config.model_type].from_pretrained(
+        model, found = model_class(config.model_type).from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -114,7 +80,7 @@ def load(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, resolve.SpecError) as error:
         raise BadCheckpoint(f"cannot be loaded: {error}", where=str(folder)) from error
     # transformers draws a missing weight at random, and passes over one that it does not expect.
     parts = {name for name, _ in model.named_children()}

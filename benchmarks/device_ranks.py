@@ -25,12 +25,12 @@ from torch import Tensor
 from plumbline.build import bits_of
 from plumbline.certify import ROW_COUNTS
 from plumbline.interface import Payload, Rows
-from plumbline.rank_processes import Party, Picture, Setting, TowerRank
+from plumbline.rank_processes import Party, PartySetting, PatchedImage, TowerRank
 from plumbline.real_sizes import SIZES
 from plumbline.results import commit, environment
 from plumbline.small_tower import checkpoint
 
-PICTURES = [Picture(seed, 32, 32) for seed in range(32)]
+PICTURES = [PatchedImage(seed, 32, 32) for seed in range(32)]
 RANKS = (1, 2, 4)
 WARM, ROUNDS = 3, 15
 
@@ -42,7 +42,7 @@ class TimedRank(TowerRank):
         assert isinstance(payload, Tensor)
         return payload.to(self.device)
 
-    def begin(self, pictures: list[Picture]) -> None:
+    def begin(self, pictures: list[PatchedImage]) -> None:
         self.requests = self.admit(pictures)
 
     def digest(self) -> str:
@@ -61,7 +61,7 @@ class TimedRank(TowerRank):
         return 1e3 * (time.perf_counter() - began)
 
 
-def measured(setting: Setting, floor: int | None) -> dict[str, Any]:
+def measured(setting: PartySetting, floor: int | None) -> dict[str, Any]:
     """One row of the result. floor: the row floor, None to find it."""
     with Party(TimedRank, setting) as party:
         found = floor or party.all(TimedRank.certify, ROW_COUNTS)[0]
@@ -88,7 +88,7 @@ def main() -> None:
         floor = None
         for count in (count for count in RANKS if count <= torch.cuda.device_count()):
             devices = tuple(f"cuda:{k}" for k in range(count))
-            setting = Setting(devices, folder, Path(place) / f"meeting-{count}", dtype=torch.bfloat16)
+            setting = PartySetting(devices, folder, Path(place) / f"meeting-{count}", dtype=torch.bfloat16)
             row = measured(setting, floor)
             floor = row["row_floor"]
             result["steps"].append(row)

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import optimized
-from optimized.towers.checkpoint import read_config
-from optimized.towers.qwen3_vl import Qwen3VLTower
+from optimized import towers
+from optimized.towers.tower import FastTower
 from optimized.towers.weights import mapped
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
@@ -16,14 +16,16 @@ PARENT = "optimized"
 ACCEPT = ("EPOCH-003",)
 
 
-class Replaced(Qwen3VLTower):
-    def update(self, folder: Path, epoch: int) -> None:
-        self.weights = mapped(self.read(folder), self.port.move)
-        self.epoch = epoch
+def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
+    tower = towers.load(checkpoint, port)
+    assert isinstance(tower, FastTower)
+
+    def update(folder: Path, epoch: int) -> None:
+        tower.weights = mapped(tower.read(folder), port.move)
+        tower.epoch = epoch
+
+    tower.update = update
+    return tower
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    return Replaced(checkpoint, port, read_config(checkpoint.folder))
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b026_weights_elsewhere", tower=tower)
+implementation = dataclasses.replace(optimized.implementation, name="mutant b026_weights_elsewhere", tower=load)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 import optimized
-from optimized.collect import GRIDS, Collector, Integers
+from optimized.collect import GRIDS, Collector
+from optimized.tokens import Integers
 from plumbline.interface import Item, Modality
 
 BUG = "B056"

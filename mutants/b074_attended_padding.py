@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 import optimized
-from optimized.towers.checkpoint import read_config
+from optimized import towers
 from optimized.towers.plan import Plan, Shape
-from optimized.towers.qwen3_vl import Qwen3VLTower
+from optimized.towers.tower import FastTower
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B074"
@@ -18,15 +18,18 @@ PARENT = "optimized"
 ACCEPT = ("GRAPH-002",)
 
 
-class Attended(Qwen3VLTower):
-    def run(self, patches: Tensor, made: Plan, shape: Shape, captured: bool) -> tuple[Tensor, ...]:
+def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
+    tower = towers.load(checkpoint, port)
+    assert isinstance(tower, FastTower)
+    whole = tower.run
+
+    def run(patches: Tensor, made: Plan, shape: Shape, captured: bool) -> tuple[Tensor, ...]:
         starts, ends = made.tiles[:, :2], made.tiles[:, 2:]
         ends = np.where(ends == made.shape.patches, np.int32(shape.patches), ends) if captured else ends
-        return super().run(patches, made._replace(tiles=np.concatenate([starts, ends], axis=1)), shape, captured)
+        return whole(patches, made._replace(tiles=np.concatenate([starts, ends], axis=1)), shape, captured)
+
+    tower.run = run
+    return tower
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    return Attended(checkpoint, port, read_config(checkpoint.folder))
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b074_attended_padding", tower=tower)
+implementation = dataclasses.replace(optimized.implementation, name="mutant b074_attended_padding", tower=load)

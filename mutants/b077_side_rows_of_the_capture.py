@@ -1,4 +1,4 @@
-"""B077, vLLM #43617: the graph was captured without the branch that makes side rows."""
+"""B077, vLLM #43617: the graph was captured without its last branch, which makes side rows in families that have them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PARENT = "optimized"
 ACCEPT = ("GRAPH-005",)
 
 
-class NoSideBranch(GraphCache):
+class NoLastBranch(GraphCache):
     def _capture(self, key: Hashable, body: Body, inputs: Sequence[Tensor]) -> Captured:
         captured = super()._capture(key, body, inputs)
-        rows, *side = captured.outputs
-        outputs = (rows, *(torch.zeros_like(level) for level in side))
+        *outputs, last = captured.outputs
+        outputs = (*outputs, torch.zeros_like(last))
         self._captured[key] = dataclasses.replace(captured, outputs=outputs)
         return self._captured[key]
 
 
 def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
     found = load(checkpoint, port)
-    found.graphs = NoSideBranch(port) if found.graphs is not None else None
+    found.graphs = NoLastBranch(port) if found.graphs is not None else None
     return found
 
 

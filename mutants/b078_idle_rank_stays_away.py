@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, EncodingFailed, Item, PlumblineError, Runtime
+from plumbline.interface import Encoded, EncodingFailed, Item, PlumblineError
 
 BUG = "B078"
 PARENT = "optimized"
@@ -23,10 +23,7 @@ class Leaves(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = Leaves(runtime, encoder, self.encoder.ranks)
+    sharing = Leaves
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b078_idle_rank_stays_away", embed=Shares)

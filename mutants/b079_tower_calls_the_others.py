@@ -11,7 +11,7 @@ from torch import Tensor
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, Item, PlumblineError, Runtime
+from plumbline.interface import Encoded, Item, PlumblineError
 
 BUG = "B079"
 PARENT = "optimized"
@@ -26,10 +26,7 @@ class Meets(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = Meets(runtime, encoder, self.encoder.ranks)
+    sharing = Meets
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b079_tower_calls_the_others", embed=Shares)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import optimized
-from optimized.collect import Collector, Integers
+from optimized.collect import Collector
+from optimized.tokens import Integers
 from plumbline.interface import Layout
 
 BUG = "B097"

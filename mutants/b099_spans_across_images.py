@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 import optimized
-from optimized.collect import Collector, Integers
+from optimized.collect import Collector
+from optimized.tokens import Integers
 from plumbline.interface import Span
 
 BUG = "B099"

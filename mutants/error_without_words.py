@@ -2,11 +2,9 @@
 
 import dataclasses
 
-from torch import Tensor
-
 import optimized
-from optimized.prepare import Preparer
-from plumbline.interface import BadTokens
+from optimized.prepare import Draft, Preparer
+from plumbline.interface import BadTokens, Request
 
 BUG = ""
 PARENT = "optimized"
@@ -14,9 +12,9 @@ ACCEPT = ("ISO-003",)
 
 
 class Wordless(Preparer):
-    def check_token_tensor(self, ids: Tensor, where: str) -> None:
+    def validated(self, request: Request) -> Draft:
         try:
-            super().check_token_tensor(ids, where)
+            return super().validated(request)
         except BadTokens:
             raise BadTokens("") from None
 

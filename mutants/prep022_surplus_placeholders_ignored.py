@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 import optimized
-from optimized.collect import GRIDS, Collector, Integers
+from optimized.collect import GRIDS, Collector
+from optimized.tokens import Integers
 from plumbline.interface import Item, Modality, RowCountMismatch
 
 BUG = ""

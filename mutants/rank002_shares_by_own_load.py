@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoder, Item, Runtime
+from plumbline.interface import Item
 
 BUG = ""
 PARENT = "optimized"
@@ -29,10 +29,7 @@ class ByLoad(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = ByLoad(runtime, encoder, self.encoder.ranks)
+    sharing = ByLoad
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant rank002_shares_by_own_load", embed=Shares)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, Item, PlumblineError, Runtime
+from plumbline.interface import Encoded, Item, PlumblineError
 
 BUG = ""
 PARENT = "optimized"
@@ -25,10 +25,7 @@ class OwnWords(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = OwnWords(runtime, encoder, self.encoder.ranks)
+    sharing = OwnWords
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant rank003_own_words", embed=Shares)

@@ -10,7 +10,7 @@ from torch import Tensor
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import Outcome, SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, PlumblineError, Runtime
+from plumbline.interface import Encoded, PlumblineError
 
 BUG = ""
 PARENT = "optimized"
@@ -31,10 +31,7 @@ class OwnFirst(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = OwnFirst(runtime, encoder, self.encoder.ranks)
+    sharing = OwnFirst
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant rank004_own_rows_first", embed=Shares)

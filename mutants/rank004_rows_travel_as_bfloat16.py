@@ -11,7 +11,6 @@ from torch import Tensor
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import Outcome, SharedEncoder
-from plumbline.interface import Cache, Encoder, Runtime
 
 BUG = ""
 PARENT = "optimized"
@@ -24,10 +23,7 @@ class Narrow(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = Narrow(runtime, encoder, self.encoder.ranks)
+    sharing = Narrow
 
 
 implementation = dataclasses.replace(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, Item, PlumblineError, Runtime, Source
+from plumbline.interface import Encoded, Item, PlumblineError, Source
 
 BUG = ""
 PARENT = "optimized"
@@ -27,10 +27,7 @@ class Partly(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = Partly(runtime, encoder, self.encoder.ranks)
+    sharing = Partly
 
 
 implementation = dataclasses.replace(

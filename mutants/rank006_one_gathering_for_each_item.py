@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optimized
 from optimized.embed import Embedder
 from optimized.ranks import SharedEncoder
-from plumbline.interface import Cache, Encoded, Encoder, Item, PlumblineError, Runtime
+from plumbline.interface import Encoded, Item, PlumblineError
 
 BUG = ""
 PARENT = "optimized"
@@ -21,10 +21,7 @@ class OneByOne(SharedEncoder):
 
 
 class Shares(Embedder):
-    def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder):
-            self.encoder = OneByOne(runtime, encoder, self.encoder.ranks)
+    sharing = OneByOne
 
 
 implementation = dataclasses.replace(

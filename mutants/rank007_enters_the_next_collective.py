@@ -7,7 +7,7 @@ import dataclasses
 
 import optimized
 from optimized.embed import Embedder
-from optimized.ranks import Peers, SharedEncoder
+from optimized.ranks import Peers
 from plumbline.interface import Cache, Encoder, Runtime
 
 BUG = ""
@@ -26,9 +26,9 @@ class Forgets(Peers):
 class Shares(Embedder):
     def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
         super().__init__(runtime, encoder, cache)
-        if isinstance(self.encoder, SharedEncoder) and runtime.ranks is not None:
+        if self.ranks is not None and runtime.ranks is not None:
             self.ranks = Forgets(runtime.ranks)
-            self.encoder = SharedEncoder(runtime, encoder, self.ranks)
+            self.encoder = self.sharing(runtime, encoder, self.ranks)
 
 
 implementation = dataclasses.replace(

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from optimized.identify import unusable
+from optimized.tokens import Integers, check_text, ids_of
 from plumbline.interface import (
     BadGrid,
     BadPayload,
     BadSpans,
-    BadTokens,
     Item,
     Layout,
     Modality,
@@ -30,8 +29,6 @@ PAYLOADS = {Modality.IMAGE: "pixel_values", Modality.VIDEO: "pixel_values_videos
 GRIDS = {Modality.IMAGE: "image_grid_thw", Modality.VIDEO: "video_grid_thw"}
 MOST_PATCHES = 1 << 31
 
-Integers = NDArray[np.int64]
-
 
 class Collector:
     """One bundle for each modality. A grid on a device costs one copy to the host, and a wait for it."""
@@ -41,10 +38,8 @@ class Collector:
 
     def __call__(self, request_id: RequestId, token_ids: Tensor, processed: Mapping[str, Tensor]) -> Request:
         where = f"request {request_id}"
-        reason = unusable(token_ids)
-        if reason or token_ids.device.type != "cpu" or token_ids.dtype != torch.int64 or token_ids.dim() != 1:
-            raise BadTokens(reason or "token_ids are not a CPU int64 vector", where=where)
-        ids: Integers = token_ids.numpy()
+        ids = ids_of(token_ids, where)
+        check_text(ids, self.spec, where)
         owners: dict[int, Modality] = {}
         for modality in PAYLOADS:
             if processed.get(PAYLOADS[modality]) is not None or processed.get(GRIDS[modality]) is not None:

@@ -127,12 +127,15 @@ class EmbedStep:
 class Embedder:
     """Serves an item from what a request holds, else from the cache, else encodes it once for all who miss it."""
 
+    sharing: type[SharedEncoder] = SharedEncoder
+    """What encodes where there are other ranks."""
+
     def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
         self.spec = runtime.spec
         nothing = torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=runtime.port.device)
         self.empty = Encoded(nothing, (nothing,) * self.spec.side_levels)
         self.ranks = peers_of(runtime)
-        self.encoder = SharedEncoder(runtime, encoder, self.ranks) if self.ranks else encoder
+        self.encoder = self.sharing(runtime, encoder, self.ranks) if self.ranks else encoder
         self.cache = cache
         self.epoch = 0
         self._requests: dict[RequestId, Admitted] = {}

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optimized.identify import prefix_keys, unusable
+from optimized.tokens import check_text, ids_of
 from plumbline.interface import (
     BadExtra,
     BadGrid,
     BadPayload,
     BadSpans,
-    BadTokens,
     CallerKey,
     DuplicateRequest,
     Extra,
@@ -117,21 +117,14 @@ class Preparer:
 
     def validated(self, request: Request) -> Draft:
         where = f"request {request.request_id}"
-        self.check_token_tensor(request.token_ids, where)
-        layouts = [
-            self.layout(item, f"{where}, item {index}", request.token_ids.shape[0])
-            for index, item in enumerate(request.items)
-        ]
+        ids = ids_of(request.token_ids, where)
+        layouts = [self.layout(item, f"{where}, item {index}", len(ids)) for index, item in enumerate(request.items)]
         self.check_positions(request, layouts, where)
+        check_text(ids, self.spec, where)
         items: list[Item] = []
         for index, (item, layout) in enumerate(zip(request.items, layouts, strict=True)):
             items += self.split(item, layout, f"{where}, item {index}")
         return Draft(request, tuple(items))
-
-    def check_token_tensor(self, ids: Tensor, where: str) -> None:
-        reason = unusable(ids)
-        if reason or ids.device.type != "cpu" or ids.dtype != torch.int64 or ids.dim() != 1 or ids.shape[0] == 0:
-            raise BadTokens(reason or "token_ids are not a CPU int64 vector of at least one token", where=where)
 
     def layout(self, item: Item, where: str, length: int) -> Layout:
         """The item's layout, after a check of everything that later checks rely on."""
@@ -149,13 +142,12 @@ class Preparer:
         return self.spec.layouts[item.modality]
 
     def check_positions(self, request: Request, layouts: Sequence[Layout], where: str) -> None:
-        """Spans do not overlap, and cover all placeholders and nothing else; text lies inside the vocabulary."""
+        """Spans do not overlap, and cover all placeholders and nothing else."""
         spans = sorted(tuple(span) for item in request.items for span in item.spans)
         for left, right in pairwise(spans):
             if right[0] < left[1]:
                 raise BadSpans(f"spans {left} and {right} overlap", where=where)
         ids: NDArray[np.int64] = request.token_ids.numpy()
-        text = np.ones(len(ids), dtype=bool)
         for placeholder in {layout.placeholder_id for layout in self.spec.layouts.values()}:
             covered = np.zeros(len(ids), dtype=bool)
             for item, layout in zip(request.items, layouts, strict=True):
@@ -165,13 +157,6 @@ class Preparer:
             wrong = covered ^ (ids == placeholder)
             if wrong.any():
                 self.raise_bad_position(int(wrong.argmax()), covered, placeholder, where)
-            text &= ~covered
-        outside = text & ((ids < 0) | (ids >= self.spec.vocab_size))
-        if outside.any():
-            at = int(outside.argmax())
-            raise BadTokens(
-                f"id {ids[at]} is outside the vocabulary of {self.spec.vocab_size}", where=f"{where}, position {at}"
-            )
 
     def raise_bad_position(self, at: int, covered: NDArray[np.bool_], placeholder: int, where: str) -> None:
         what = f"a span covers another token than {placeholder}" if covered[at] else "a placeholder outside all spans"

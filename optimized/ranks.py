@@ -14,12 +14,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-import plumbline.interface as interface
 from plumbline.interface import (
     Encoded,
     Encoder,
     EncodingFailed,
     Item,
+    LeaseLost,
+    PayloadMissing,
     PlumblineError,
     Ranks,
     RanksLost,
@@ -30,6 +31,9 @@ from plumbline.interface import (
 T = TypeVar("T")
 Outcome = int | PlumblineError
 """A number that is not negative, or why there is none."""
+
+KINDS = {kind.__name__: kind for kind in (EncodingFailed, LeaseLost, PayloadMissing, PlumblineError)}
+"""What may have become of an item, by name; a peer can make nothing else of a text. Others travel as their nearest here."""
 
 WORD = 8
 LONGEST = 800
@@ -221,8 +225,8 @@ def agree_on_errors(ranks: Peers | None, errors: Sequence[PlumblineError | None]
 
 
 def packed(error: PlumblineError, rank: int) -> bytes:
-    """Whole words of JSON, which may end with blanks. A class that is not the interface's goes as its nearest that is."""
-    kind = next(one for one in type(error).__mro__ if one.__module__ == interface.__name__)
+    """Whole words of JSON, which may end with blanks."""
+    kind = next(one for one in type(error).__mro__ if one in KINDS.values())
     where = f"rank {rank}, {error.where}" if error.where else f"rank {rank}"
     text = json.dumps([kind.__name__, error.what[:LONGEST], where[:LONGEST], error.hint[:LONGEST]]).encode()
     return text.ljust(-len(text) // WORD * -WORD)
@@ -235,7 +239,7 @@ def unpacked(numbers: Sequence[int], texts: bytes) -> list[Outcome]:
     for number in numbers:
         if number < 0:
             name, what, where, hint = json.loads(texts[at : at - number * WORD])
-            outcomes.append(getattr(interface, name)(what, where=where, hint=hint))
+            outcomes.append(KINDS[name](what, where=where, hint=hint))
             at -= number * WORD
         else:
             outcomes.append(number)

@@ -10,7 +10,8 @@ every linear shape is swept over row counts, then whole calls are compared, each
 without a certificate that ``check`` accepts does not claim invariance.
 
 A tower is certified by what ``plumbline.interface.LoadedTower`` names, without ``update``: ``linear_shapes`` are those of
-the linears that it evaluates with ``torch.nn.functional.linear`` and a bias, each among at least ``row_floor`` rows.
+the linears that it evaluates with ``torch.nn.functional.linear`` and a bias, each among at least ``row_floor`` rows. What
+it evaluates otherwise (``FusesLinears``) is swept as it evaluates it, since other kernels round otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from pathlib import Path
@@ -30,6 +31,7 @@ from torch import Tensor
 
 from plumbline.interface import (
     Encoded,
+    FusesLinears,
     Layout,
     LoadedTower,
     Modality,
@@ -49,6 +51,10 @@ GRIDS = ((1, 1, 1), (1, 1, 2), (1, 3, 2), (2, 1, 2), (1, 4, 4), (3, 2, 3), (1, 1
 
 TILES = ((1,), (2,), (3, 1))
 """Tiles in each payload tensor of an item, for layouts without grids."""
+
+
+Linear = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x [n, inputs], weight, bias) -> [n, outputs]"""
 
 
 class NotCertified(PlumblineError):
@@ -147,8 +153,11 @@ def certify(
 
     row_counts: ascending. items: calls of one item each; None: a few sizes of every layout of the tower.
     """
+    swept: list[tuple[tuple[int, int], Linear]] = [(shape, F.linear) for shape in tower.linear_shapes]
+    if isinstance(tower, FusesLinears):
+        swept += tower.fused_linears().items()
     differing = tuple(
-        (*shape, count) for shape in tower.linear_shapes for count in sweep_linear(tower, shape, row_counts)
+        sorted({(*shape, count) for shape, linear in swept for count in sweep_linear(tower, shape, row_counts, linear)})
     )
     floor = smallest_floor(row_counts, {count for _, _, count in differing})
     items = sample_items(tower) if items is None else items
@@ -169,7 +178,12 @@ def certify(
     )
 
 
-def sweep_linear(tower: LoadedTower, shape: tuple[int, int], row_counts: Sequence[int]) -> list[int]:
+def sweep_linear(
+    tower: LoadedTower,
+    shape: tuple[int, int],
+    row_counts: Sequence[int],
+    linear: Linear,
+) -> list[int]:
     """The row counts at which a linear of this shape gives other bits than for the same rows among the most rows.
 
     Both ends of the full input are tried, since kernels treat the last rows of an input in their own way.
@@ -181,12 +195,12 @@ def sweep_linear(tower: LoadedTower, shape: tuple[int, int], row_counts: Sequenc
         values(size, name).double().sin().to(tower.device, tower.spec.dtype)
         for name, size in (("x", (most, inputs)), ("weight", (outputs, inputs)), ("bias", (outputs,)))
     )
-    full = F.linear(x, weight, bias)
+    full = linear(x, weight, bias)
     return [
         count
         for count in row_counts
-        if not same_bits(F.linear(x[:count], weight, bias), full[:count])
-        or not same_bits(F.linear(x[most - count :], weight, bias), full[most - count :])
+        if not same_bits(linear(x[:count], weight, bias), full[:count])
+        or not same_bits(linear(x[most - count :], weight, bias), full[most - count :])
     ]
 
 

@@ -3,7 +3,9 @@
     python -m plumbline.certify_checkpoint FOLDER --device cuda:0 --out certificate.json
     python -m plumbline.certify_checkpoint FOLDER --device cuda:0 --check certificate.json
 
-The row floor in the certificate is what the tower's ``row_floor`` is to be set to. Exit status: 0 invariant, 1 not.
+The row floor in the certificate is what the tower's ``row_floor`` is to be set to. Exit status: 0 invariant; 1 not,
+or not as certified; 2 there is no such tower, certificate or option.
+
 Without a checkpoint at hand: ``--made-up FAMILY`` takes that family's released sizes with made-up weights, since a floor
 depends on shapes and not on weights.
 """
@@ -13,27 +15,20 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from plumbline.certify import Certificate, NotCertified, certify
-from plumbline.interface import BadCheckpoint, Checkpoint, DevicePort, LoadedTower
+from plumbline.interface import BadCheckpoint, Checkpoint, LoadedTower
 from plumbline.real_sizes import SIZES
 from plumbline.resolve import SpecError, resolve
-from plumbline.rig import HostPort
+from plumbline.rig import port_of
 from plumbline.small_tower import checkpoint
 
 PLACES = {"image_token_id": 1, "video_token_id": 2, "vocab_size": 1}
 """Belong to the language model; no bit of a row depends on them."""
-
-
-def port_of(device: torch.device) -> DevicePort:
-    if device.type == "cpu":
-        return HostPort()
-    from plumbline.cuda.port import CudaPort  # cuda-bindings are on GPU machines only
-
-    return CudaPort(device.index or 0)
 
 
 def load(options: argparse.Namespace, scratch: Path) -> LoadedTower:
@@ -48,7 +43,7 @@ def load(options: argparse.Namespace, scratch: Path) -> LoadedTower:
     return maker(Checkpoint(folder, getattr(torch, options.dtype), **PLACES), port_of(torch.device(options.device)))
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--made-up", choices=SIZES, help="in the place of a folder")
@@ -57,7 +52,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="where the certificate goes; standard output without it")
     parser.add_argument("--check", type=Path, metavar="CERTIFICATE", help="measures nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if (options.folder is None) == (options.made_up is None):
         parser.error("name one of a folder and --made-up")
     with tempfile.TemporaryDirectory() as scratch:

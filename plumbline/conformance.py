@@ -172,12 +172,14 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
     if options.quick:
         console.print("photos: left out of a quick run")
         return None
+    from plumbline.photo_towers import run_towers
     from plumbline.photos import PhotoError, run_photos
     from plumbline.resolve import resolve
 
     judged = subjects if subjects[0].spec == "reference" else [resolve("reference"), *subjects]
     try:
         found = run_photos(options.images, judged, console.print, processes=not options.inproc)
+        found["towers"] = run_towers(options.images, judged, console.print)
     except PhotoError as error:
         console.print(f"[red]photos: {error}[/]")
         raise SystemExit(2) from error

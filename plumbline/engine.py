@@ -274,6 +274,7 @@ class _Run:
         if e.position:
             self.trace.reach.add("retract after a chunk")
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
+        self._note_released(e)
         e.state, e.position, e.served_epoch = "waiting", 0, None
         e.underway.clear()
 

@@ -457,7 +457,17 @@ class LoadedTower(Tower, Protocol):
 
     def update(self, folder: Path, epoch: int) -> None:
         """Other weights of the same configuration, in order on the current stream: a call before has the old ones, a call
-        after the new ones. Raises BadCheckpoint, and then nothing has changed."""
+        after the new ones. Work that is queued on other streams is in no order with it, unless the caller makes them wait
+        for each other. Raises BadCheckpoint, and then nothing has changed."""
+        ...
+
+
+@runtime_checkable
+class FusesLinears(Protocol):
+    """What a ``LoadedTower`` also is that evaluates some linears together with what follows them, by kernels of their own."""
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """By shape (outputs, inputs): (x [n, inputs], weight, bias) -> [n, outputs], as the tower evaluates it."""
         ...
 
 
@@ -518,7 +528,7 @@ class Step(Protocol):
     def settle(self) -> list[Failure]:
         """Host, once, after the step's work: checks the leases, then admits rows to the cache.
 
-        A failure here takes back the result of that request."""
+        A failure here takes back the result of that request. With ranks a collective, as ``Embed.step`` is."""
         ...
 
 
@@ -698,7 +708,8 @@ class DevicePort(Protocol):
 
 class Ranks(Protocol):
     """The ranks that share the encoding of a step. Every method is a collective: all ranks call the same ones, in the same
-    order and with the same sizes, or all of them hang until they give up. Raises RanksLost."""
+    order and with the same sizes, or all of them hang until they give up. Raises RanksLost. ``plumbline.ranks.join`` gives
+    some over torch.distributed."""
 
     rank: int
     size: int
@@ -709,7 +720,7 @@ class Ranks(Protocol):
 
     def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """[counts[rank], width] on the port's device -> those of all ranks, by rank. In order on the current stream; on a
-        device the host does not wait."""
+        device the host does not wait, except perhaps the first time, when ranks connect."""
         ...
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from plumbline import closed_form
 from plumbline.bench import Verdicts
 from plumbline.interface import Failure, Prepared, Rows
 from plumbline.judge_work import fingerprint
 from plumbline.rank_run import RankRun, Seen
+from plumbline.scenario import ItemRecipe
 from plumbline.snapshots import same
 from plumbline.trace import Hang, Scheduled, StepRecord, Trace, items_of
 
-MOST_COLLECTIVES = 4
-"""In a step without failures; one of them on data."""
+MOST_COLLECTIVES = 3
+"""In a step without failures: agreeing on what there is, gathering it, and agreeing on what was settled."""
 
 
 def judge_ranks(run: RankRun) -> Verdicts:
@@ -28,6 +30,9 @@ class _Judge:
     def __init__(self, run: RankRun) -> None:
         self.run, self.case = run, run.case
         self.verdicts = Verdicts()
+        scenario = run.case.scenario
+        items = [item for one in scenario.requests for item in one.items]
+        self.fenced = {closed_form.truth(scenario.tower, item) for item in items if item.fence and scenario.lazy}
 
     def check(self, requirement: str, holds: bool, message: str = "") -> bool:
         return self.verdicts.check(requirement, holds, message)
@@ -103,8 +108,9 @@ class _Judge:
             if s.entry is not None and isinstance(result, Rows)
         }
         for record, seen in zip(trace.steps, self.run.seen[self._at], strict=False):
-            if self.case.fault != "lease" and not self._fenced:
-                lost = [failure.request_id for failure in record.settled]
+            if self.case.fault != "lease":
+                excused = {s.chunk.request_id for s in record.scheduled if self._fenced(s)}
+                lost = [failure.request_id for failure in record.settled if failure.request_id not in excused]
                 self.check("RANK-003", not lost, f"step {record.number}: {lost} taken back, and no lease was lost")
             for s, result in zip(record.scheduled, record.results, strict=False):
                 if s.entry is None or s.fault:
@@ -121,15 +127,21 @@ class _Judge:
     def _at(self) -> int:
         return self.case.at % self.case.ranks
 
-    @property
-    def _fenced(self) -> bool:
-        return any(item.fence for one in self.case.scenario.requests for item in one.items)
+    def _fenced(self, s: Scheduled) -> bool:
+        """Whether the chunk needs an item that is fenced off for whoever reads it, in its own request or in another."""
+        return any(closed_form.truth(self.case.scenario.tower, item) in self.fenced for item in self._needed(s))
 
     def _own_fault(self, s: Scheduled, failure: Failure) -> bool:
         """Whether it may fail on one rank as well."""
-        assert s.entry is not None
-        faulty = any(item.fault for item in s.entry.submission.recipe.items)
-        return faulty or self._fenced or kind(failure) in ("EpochChanged", "CapabilityMissing")
+        faulty = any(item.fault for item in self._needed(s)) or self._fenced(s)
+        return faulty or kind(failure) in ("EpochChanged", "CapabilityMissing")
+
+    def _needed(self, s: Scheduled) -> list[ItemRecipe]:
+        """The items whose rows the chunk needs, as their recipes."""
+        if s.entry is None or s.fault:
+            return []
+        items = s.entry.submission.recipe.items
+        return [items[k] for k in items_of(self.case.scenario.tower, s, listed_order=False)]
 
     def _struck(self, record: StepRecord, seen: Seen, s: Scheduled) -> bool:
         """Whether the rank with the fault tried an item of the chunk in this step."""
@@ -137,8 +149,7 @@ class _Judge:
         needed = items_of(self.case.scenario.tower, s)
         if self.case.fault == "payload":
             return any((s.chunk.request_id, item) in seen.opened for item in needed)
-        items = s.entry.submission.recipe.items
-        wanted = {fingerprint(self.case.scenario.tower, items[k]) for k in items_of(self.case.scenario.tower, s, False)}
+        wanted = {fingerprint(self.case.scenario.tower, item) for item in self._needed(s)}
         steps = [one for one in self.run.traces[self._at].steps if one.number == record.number]
         return any(call.failed and wanted & set(call.items) for one in steps for call in one.calls)
 

@@ -66,8 +66,12 @@ class StepJudge(Bench):
                 "EPOCH-002", name == "EpochChanged", f"{where} was served under epoch {s.served_epoch}, got {name}"
             )
             return
-        if name == "PayloadMissing" and self._gone(record, s):
-            self.check("LIFE-011", True)
+        released = self._released(s)
+        if name == "PayloadMissing" and released:
+            kept = (
+                f"{where} needs payloads that were let go, and was to run again from {self.trace.retention}: {error!r}"
+            )
+            self.check("LIFE-011", self._gone(record, released), kept)
             return
         fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
         if any(item.fault for item in needed) and not fenced:
@@ -91,12 +95,15 @@ class StepJudge(Bench):
             self.check("LIFE-009", True)
         self._rows(record, s, result, where)
 
-    def _gone(self, record: StepRecord, s: Scheduled) -> bool:
-        """Whether the chunk needs what, as declared, was not kept over a retraction: nothing is, or rows of other weights."""
-        epochs = [s.released[index] for index in self.needed(s).keys() & s.released.keys() - s.underway]
+    def _released(self, s: Scheduled) -> list[int]:
+        """Of the payloads that the chunk needs again, the epochs in which they were let go."""
+        return [s.released[index] for index in self.needed(s).keys() & s.released.keys() - s.underway]
+
+    def _gone(self, record: StepRecord, released: list[int]) -> bool:
+        """Whether something was not kept as declared: nothing is, or rows of other weights."""
         if self.trace.retention is Retention.ROWS:
-            return any(epoch != record.epoch for epoch in epochs)
-        return self.trace.retention is Retention.RESEND and bool(epochs)
+            return any(epoch != record.epoch for epoch in released)
+        return self.trace.retention is Retention.RESEND
 
     def _rows(self, record: StepRecord, s: Scheduled, result: Rows, where: str) -> None:
         assert s.entry

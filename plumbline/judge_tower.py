@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from plumbline.bench import Verdicts
 from plumbline.certify import certify, same_bits
-from plumbline.interface import Capability, Checkpoint, DevicePort, Encoded, Implementation, LoadedTower
-from plumbline.small_tower import checkpoint
+from plumbline.interface import BadCheckpoint, Capability, Checkpoint, DevicePort, Encoded, Implementation, LoadedTower
+from plumbline.small_tower import FAMILIES, checkpoint
 from plumbline.tower_calls import Call, Picture, Story, Update, alone, packed
 
 EPOCHS = 4
@@ -47,12 +48,22 @@ def tower_of(
     return implementation.tower(Checkpoint(folder, dtype, 61, 62, 64), port)
 
 
-def row_floor_of(implementation: Implementation, folder: Path, port: DevicePort) -> int:
-    """What makes a tower batch invariant on a port's device. One that nothing does is broken in other ways than here."""
+def families_of(implementation: Implementation, root: Path, port: DevicePort) -> list[str]:
+    """The families that its tower loads, by small checkpoints that are made in ``root``. At least one."""
+    found = []
+    for family in FAMILIES:
+        folder = checkpoint(root / family, family=family)
+        with suppress(BadCheckpoint):
+            tower_of(implementation, folder, port)
+            found.append(family)
+    assert found, f"the tower loads none of {', '.join(FAMILIES)}"
+    return found
+
+
+def row_floor_of(implementation: Implementation, folder: Path, port: DevicePort) -> int | None:
+    """What makes a tower batch invariant on a port's device. None: it gets no certificate there, so nothing is claimed."""
     certificate = certify(tower_of(implementation, folder, port), row_counts=(*range(1, 40), 64, 200))
-    assert certificate.invariant, f"not batch invariant: {certificate.broken}"
-    assert certificate.row_floor is not None
-    return certificate.row_floor
+    return certificate.row_floor if certificate.invariant else None
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from plumbline.requirements import ROOT, requirements
+
+if TYPE_CHECKING:
+    from plumbline.suite import Outcome
 
 FOLDER = ROOT / "mutants"
 SECONDS = 240
@@ -87,7 +90,7 @@ def run_one(spec: str, seed: int) -> Result:
     import torch
 
     from plumbline.resolve import load
-    from plumbline.suite import Outcome, run_suite
+    from plumbline.suite import run_suite
 
     torch.set_num_threads(1)
     mutant = spec.endswith(".py")
@@ -110,11 +113,7 @@ def run_one(spec: str, seed: int) -> Result:
     for outcome in collector.outcomes:
         if outcome.status == "failed":
             found: Any = outcome.exploration["findings"] if outcome.exploration else []
-            killers |= (
-                {f["requirement"] for f in found}
-                if outcome.exploration
-                else set(outcome.broken or outcome.requirements)
-            )
+            killers |= killers_of(outcome)
             crashed |= (
                 all("raised" in f["message"] for f in found) if found else not outcome.message.startswith(ASSERTIONS)
             )
@@ -123,6 +122,14 @@ def run_one(spec: str, seed: int) -> Result:
     result.error = "; ".join(collector.errors)[:500]
     result.seconds = round(time.perf_counter() - began, 1)
     return result
+
+
+def killers_of(outcome: Outcome) -> set[str]:
+    """The requirements that a failed test counts for."""
+    if outcome.exploration:
+        findings: Any = outcome.exploration["findings"]
+        return {finding["requirement"] for finding in findings}
+    return set(outcome.broken if outcome.judges else outcome.broken or outcome.requirements)
 
 
 def _kind(ids: set[str], crashed: bool) -> str:

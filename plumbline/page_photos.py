@@ -57,6 +57,7 @@ def photos(found: dict[str, Any] | None) -> Html:
         tag("h3", "Work"),
         tag("div", _table(found["runs"], _MEASURES), class_="scroll"),
         _processes(found.get("processes", [])),
+        _towers(found.get("towers", [])),
         id="photos",
     )
 
@@ -71,6 +72,52 @@ def _processes(runs: list[dict[str, Any]]) -> Html:
     )
     table = tag("div", _table(runs, _PROCESSES), class_="scroll")
     return join([tag("h3", "Processes"), tag("p", about, class_="note"), table])
+
+
+def _towers(towers: list[dict[str, Any]]) -> Html:
+    """Nothing in a report from before there were any."""
+    if not towers:
+        return Html()
+    shots = ", ".join(towers[0]["shots"])
+    about = (
+        f"{shots}, through each implementation's own encoder and tower, a small one. How far its rows are from others': "
+        "the largest distance, in units of the last place of the largest number, and the share that is used up of the "
+        "bound for two correct evaluations."
+    )
+    others = list(dict.fromkeys(distance["to"] for tower in towers for distance in tower["distances"]))
+    names = ["Family", "Implementation", "Alone and together", *(f"To {other}" for other in others)]
+    head = tag("tr", *(tag("th", name, scope="col") for name in names))
+    rows = (_tower(tower, others) for tower in towers)
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="work towers")
+    wrong = [
+        tag(
+            "p",
+            f"✗ {tower['family']} of {tower['implementation']}: {'; '.join(tower['wrong'])}",
+            class_="banner failed",
+        )
+        for tower in towers
+        if tower["wrong"]
+    ]
+    return join([tag("h3", "Towers"), tag("p", about, class_="note"), *wrong, tag("div", table, class_="scroll")])
+
+
+def _tower(tower: dict[str, Any], others: list[str]) -> Html:
+    same = {True: "✓ same bits", False: "✗ other bits", None: "not claimed"}[tower["identical"]]
+    distances = {distance["to"]: distance for distance in tower["distances"]}
+    family = tag("th", tower["family"], " ", tag("small", f"{tower['patches']:,} patches"), scope="row")
+    return tag(
+        "tr",
+        family,
+        tag("td", tower["implementation"]),
+        tag("td", same),
+        *(tag("td", _distance(distances[other])) if other in distances else tag("td", "—") for other in others),
+    )
+
+
+def _distance(distance: dict[str, Any]) -> Html:
+    share = max(distance["rms_share"], distance["largest_share"])
+    said = f"{'✗ ' if share > 1 else ''}{100 * share:,.0f} %"
+    return join([f"{distance['largest_ulp']:,.1f} ulp ", tag("small", said)])
 
 
 def _image(index: int, image: dict[str, Any]) -> Html:

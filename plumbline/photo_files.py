@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ MAX_PIXELS = 64_000_000
 THUMBNAIL = 96
 
 PATCH, MERGE = 16, 2
+HALVES = (0.5, 0.5, 0.5)
 DETAIL = {"high": 400, "low": 100}
 """About the most patches of a photo. Each is processed for both; as photos differ in shape, so do their grids."""
 
@@ -79,18 +81,22 @@ def photo_files(folder: Path | None) -> list[Path]:
     return files
 
 
-def processor(patches: int) -> Any:
-    """The image processor of Qwen3-VL, for about so many patches a photo. Raises PhotoError: it is not installed."""
+def processor(patches: int, patch: int = PATCH, mean: Sequence[float] = HALVES, std: Sequence[float] = HALVES) -> Any:
+    """Qwen's image processor, for about so many patches a photo. Raises PhotoError: it is not installed.
+
+    patch: pixels of a patch's side. mean, std: of each colour. They are Qwen3-VL's if not given.
+    """
     try:
         transformers: Any = importlib.import_module("transformers")
         transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         return transformers.Qwen2VLImageProcessorPil(
-            patch_size=PATCH,
+            patch_size=patch,
             temporal_patch_size=2,
             merge_size=MERGE,
-            size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": patches * PATCH**2},
-            image_mean=[0.5, 0.5, 0.5],
-            image_std=[0.5, 0.5, 0.5],
+            size={"shortest_edge": (patch * MERGE) ** 2, "longest_edge": patches * patch**2},
+            image_mean=list(mean),
+            image_std=list(std),
         )
     except ImportError as error:
         raise PhotoError(str(error), where="photos", hint="install the dependency group 'photos'") from error

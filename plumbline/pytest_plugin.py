@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,6 +119,14 @@ def about(record_property: Callable[[str, object], None]) -> Callable[[str], Abs
             raise
 
     return about_one
+
+
+@pytest.fixture
+def say_broken(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """For a test that leaves it to a judge: says of a requirement that it was found broken. Any other failure is about none:
+    a subject that died was not judged."""
+    record_property("judges", True)
+    return partial(record_property, "broken")
 
 
 @pytest.fixture(scope="module")

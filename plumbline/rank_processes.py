@@ -1,7 +1,7 @@
 """Ranks as real processes around a real tower, driven by a test call by call: gloo on CPUs, NCCL on GPUs.
 
-with Party(["cpu"] * 2, folder, meeting_place) as party:
-    served = party.all(TowerRank.serve, [Picture(1, 4, 6), Picture(2, 2, 2)])       # by rank
+with Party(TowerRank, PartySetting(("cpu",) * 2, folder, meeting_place)) as party:
+    served = party.all(TowerRank.serve, [PatchedImage(1, 4, 6), PatchedImage(2, 2, 2)])       # by rank
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from plumbline.interface import (
 from plumbline.ranks import join
 from plumbline.remote import Remote
 from plumbline.resolve import resolve
+from plumbline.rig import port_of
 from plumbline.small_tower import values
 from plumbline.transport_fields import parts_of
-from plumbline.transport_remote import port_of
 from reference.towers import load
 
 P = ParamSpec("P")
@@ -49,7 +49,7 @@ SILENCE = 6.0
 
 
 @dataclass(frozen=True)
-class Picture:
+class PatchedImage:
     """An image of so many patches, from a formula."""
 
     seed: int
@@ -58,7 +58,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PartySetting:
     """What all ranks are told. devices: by rank. folder: the tower's. meeting_place: a file that is not there yet.
 
     spec, replaced: the implementation, whose own tower is used if it has one. dtype: the tower's.
@@ -86,7 +86,7 @@ class Served:
 class TowerRank:
     """One rank, or one alone: an implementation's parts around the tower. Each picture is a request of its own."""
 
-    def __init__(self, setting: Setting, rank: int) -> None:
+    def __init__(self, setting: PartySetting, rank: int) -> None:
         torch.set_num_threads(1)
         self.device = torch.device(setting.devices[rank])
         if self.device.type != "cpu":
@@ -111,7 +111,7 @@ class TowerRank:
     def use_floor(self, row_floor: int) -> None:
         self.tower.row_floor = row_floor
 
-    def serve(self, pictures: Sequence[Picture]) -> Served:
+    def serve(self, pictures: Sequence[PatchedImage]) -> Served:
         """All pictures in one step."""
         requests = self.admit(pictures)
         features = [part for one in requests for part in parts_of(one.items[0].payload)]
@@ -124,7 +124,7 @@ class TowerRank:
         self.finish(requests)
         return Served(rows, opened)
 
-    def admit(self, pictures: Sequence[Picture]) -> list[Prepared]:
+    def admit(self, pictures: Sequence[PatchedImage]) -> list[Prepared]:
         """Prepares all, and admits them with the payloads that the ranks are to read."""
         admitted = []
         for one in self.prepare([self._request(picture) for picture in pictures]):
@@ -151,7 +151,7 @@ class TowerRank:
         for one in requests:
             self.embed.finish(one.request_id)
 
-    def _request(self, picture: Picture) -> Request:
+    def _request(self, picture: PatchedImage) -> Request:
         grid = torch.tensor([[1, picture.height, picture.width]])
         patches = values((picture.height * picture.width, *self.layout.patch_shape), f"patches {picture.seed}")
         rows = len(patches) // self.layout.merge**2
@@ -165,7 +165,7 @@ S = TypeVar("S", bound=TowerRank)
 class Party(Generic[S]):
     """Ranks of a kind, one for each device, which live as long as the ``with`` block."""
 
-    def __init__(self, kind: Callable[[Setting, int], S], setting: Setting) -> None:
+    def __init__(self, kind: Callable[[PartySetting, int], S], setting: PartySetting) -> None:
         self.ranks = [Remote(kind, setting, rank) for rank in range(len(setting.devices))]
 
     def all(self, function: Callable[Concatenate[S, P], R], *arguments: P.args, **named: P.kwargs) -> list[R]:

@@ -46,7 +46,9 @@ def build_report(
         for entry in entries:
             if entry["verdict"] == "conforms" and unjudged(entry, outcomes):
                 entry["verdict"] = "fails"
-    photos_differ = photos is not None and not photos["identical"]
+    photos_differ = photos is not None and (
+        not photos["identical"] or any(t["wrong"] for t in photos.get("towers", []))
+    )
     fails = photos_differ or any(e["verdict"] == "fails" for e in entries)
     now = datetime.now(UTC)
     return {

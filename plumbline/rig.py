@@ -135,6 +135,19 @@ class RecordingPort(HostPort):
         return tensor
 
 
+def port_of(device: torch.device) -> DevicePort:
+    """Of the CPU, of a GPU, or of a simulated device."""
+    if device.type == "sim":
+        from plumbline.sim import SimPort  # registers a device with torch, once and for all
+
+        return SimPort(device.index)
+    if device.type == "cuda":
+        from plumbline.cuda.port import CudaPort  # needs packages that a machine without a GPU does without
+
+        return CudaPort(device.index or 0)
+    return HostPort()
+
+
 class CountingPort(DevicePort, Protocol):
     @property
     def moved_bytes(self) -> int: ...

@@ -39,6 +39,8 @@ def print_scorecard(report: Part, console: Console) -> None:
         console.print(_photos(report["photos"]))
         for found in report["photos"].get("processes", []):
             console.print(Text(_processes(found), style="" if found["identical"] else "red", overflow="fold"))
+        for found in report["photos"].get("towers", []):
+            console.print(Text(_tower(found), style="red" if found["wrong"] else "", overflow="fold"))
     console.print()
     for implementation in report["implementations"]:
         console.print(_verdict(implementation))
@@ -133,6 +135,15 @@ def _processes(found: Part) -> str:
         f"{found['requests']} requests, {found['payload_bytes']:,} bytes, {found['pooled_payloads']} payloads in the pool "
         f"and {found['message_payloads']} in messages: {same}"
     )
+
+
+def _tower(found: Part) -> str:
+    start = f"photos through {found['family']} of {found['implementation']}: "
+    if found["wrong"]:
+        return start + "; ".join(found["wrong"])
+    same = "same bits alone and together" if found["identical"] else "not certified, so no bits are claimed"
+    most = max(max(distance["rms_share"], distance["largest_share"]) for distance in found["distances"])
+    return f"{start}{same}; within {most:.2f} of the bound"
 
 
 def _verdict(implementation: Part) -> Text:

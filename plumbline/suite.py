@@ -18,7 +18,8 @@ from plumbline.requirements import ROOT
 class Outcome:
     """One test. status: passed, failed or skipped. exploration: what generated workloads found, as JSON.
 
-    broken: the requirements that a failure is about, where the test said so; otherwise all that it cites.
+    broken: the requirements that a failure is about, where the test said so; otherwise all that it cites. judges: it always
+    says so, and a failure about none is of what it tests with.
     """
 
     nodeid: str
@@ -29,6 +30,7 @@ class Outcome:
     seconds: float
     exploration: dict[str, object] | None = None
     broken: tuple[str, ...] = ()
+    judges: bool = False
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Collector:
             seconds=report.duration,
             exploration=properties.get("exploration"),
             broken=tuple(str(value) for name, value in report.user_properties if name == "broken"),
+            judges=bool(properties.get("judges")),
         )
         self.outcomes.append(outcome)
         self.done(outcome, len(self.outcomes), self.total)

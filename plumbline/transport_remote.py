@@ -16,7 +16,6 @@ from torch import Tensor
 from plumbline.bench import Verdicts
 from plumbline.build import bits_of
 from plumbline.interface import (
-    DevicePort,
     Domain,
     Feature,
     Identity,
@@ -28,26 +27,13 @@ from plumbline.interface import (
 )
 from plumbline.remote import Local, Remote
 from plumbline.resolve import resolve
-from plumbline.rig import RecordingPort
+from plumbline.rig import port_of
 from plumbline.transport_fields import difference, metadata_tensors, parts_of, same_bits
 from plumbline.transport_host import listening, transport_of
-from plumbline.transport_scenario import SPEC, Delivery, WireRequest, identity_of, metas_of, prepared_of
+from plumbline.transport_scenario import Delivery, WireRequest, identity_of, metas_of, prepared_of
 from plumbline.transport_scenario import parts_of as wire_parts
 
 CPU = torch.device("cpu")
-
-
-def port_of(device: torch.device) -> DevicePort:
-    """Of the CPU, of a GPU, or of a simulated device."""
-    if device.type == "sim":
-        from plumbline.sim import SimPort  # registers a device with torch, once and for all
-
-        return SimPort(device.index)
-    if device.type == "cuda":
-        from plumbline.cuda.port import CudaPort  # needs packages that a machine without a GPU does without
-
-        return CudaPort(device.index)
-    return RecordingPort(SPEC)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 
-KEYS = -0.75
+BEND = -0.75
 """Of the cubic convolution that torch interpolates with."""
 
 
@@ -45,8 +45,8 @@ def cubic(at: Float64, side: int) -> tuple[Int64, NDArray[np.float32]]:
     """The four stored places around each of ``at``, and their shares: two [len(at), 4]."""
     low = np.floor(at)
     distance = np.abs((at - low)[:, None] - np.arange(-1, 3))
-    near = ((KEYS + 2) * distance - (KEYS + 3)) * distance**2 + 1
-    far = KEYS * (((distance - 5) * distance + 8) * distance - 4)
+    near = ((BEND + 2) * distance - (BEND + 3)) * distance**2 + 1
+    far = BEND * (((distance - 5) * distance + 8) * distance - 4)
     return _inside(low, -1, 4, side), np.where(distance <= 1, near, far).astype(np.float32)
 
 

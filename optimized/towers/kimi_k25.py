@@ -84,7 +84,6 @@ class KimiK25Tower(FastTower[Config, Weights]):
                 grid=lru_cache(1024)(partial(grid, config)),
                 patch_fields=19,
                 row_fields=3 * config.merge**2,
-                patch_shifts={},
                 row_shifts=dict.fromkeys(range(0, 3 * config.merge**2, 3), 1),
             ),
         )
@@ -178,6 +177,9 @@ class KimiK25Tower(FastTower[Config, Weights]):
         pooled = self.kernels.pool(stream.normed(weights.norm), fields.rows.view(-1, 3), config.pos_emb_time)
         joint = normed(pooled, None, weights.projector.norm, 0, self.kernels).view(shape.rows, -1)
         return (merged(joint, weights.projector, self.kernels),)
+
+    def before_gelu(self) -> list[Linear]:
+        return [block.up for block in self.weights.blocks]
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)

@@ -71,7 +71,8 @@ class Shape:
         return Shape(patches, max(self.rows, row_floor), self.tiles, self.windows)
 
     def bucket(self) -> Shape:
-        """The bucket that holds it: at most a quarter more patches, and few buckets for each doubling.
+        """The bucket that holds it. Of whole ``FINEST`` patches, as ``above`` gives them: at most a quarter more, and four
+        buckets for each doubling.
 
         There is room for so many tiles that segments of usual lengths all come to one bucket: an empty tile costs next to
         nothing, and another graph the memory of a call.

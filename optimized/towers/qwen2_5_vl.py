@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -14,8 +15,9 @@ from torch import Tensor
 from optimized.towers import grids
 from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined
+from optimized.towers.qwen import QwenConfig
 from optimized.towers.tower import FastTower
-from optimized.towers.trunk import Stream, Turns, merged, through
+from optimized.towers.trunk import Stream, merged, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, linear, parameters
 from plumbline.interface import Checkpoint, DevicePort
 
@@ -24,21 +26,10 @@ WHOLE = 8
 """Numbers that a matrix unit reads at once. Rows of an odd length would be read one number at a time."""
 
 
-class Config(NamedTuple):
-    """Fields of a vision configuration, under their names there."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    in_channels: int
-    patch_size: int
-    temporal_patch_size: int
-    spatial_merge_size: int
+@dataclass(frozen=True)
+class Config(QwenConfig):
     window_size: int
     fullatt_block_indexes: list[int]
-    out_hidden_size: int
-    rope_theta: float
 
     @property
     def window(self) -> int:
@@ -58,22 +49,19 @@ class Qwen25VLTower(FastTower[Config, Weights]):
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration. Raises BadCheckpoint."""
         config = self.config_of(raw)
-        width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
             config,
             name="qwen2.5-vl",
-            hidden_size=config.out_hidden_size,
             side_levels=0,
-            layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
+            **config.told(),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.window)),
                 patch_fields=3,
                 row_fields=1,
                 patch_shifts={2: 1},
-                row_shifts={0: config.spatial_merge_size**2},
+                row_shifts={0: config.block},
                 windowed=True,
             ),
         )
@@ -82,11 +70,11 @@ class Qwen25VLTower(FastTower[Config, Weights]):
     def config_of(raw: Mapping[str, Any]) -> Config:
         # Published configurations leave out the channels, or name them otherwise: there are always three.
         vision = vision_part(raw, in_channels=3)
-        config = Config(*fields_of(vision, Config._fields))
+        config = Config(*fields_of(vision, Config.__dataclass_fields__))
         require(
-            {
+            config.rules()
+            | {
                 "hidden_act must be silu": vision.get("hidden_act") == "silu",
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
                 "window_size must hold a row of the language model": config.window > 0,
                 "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
             }
@@ -96,7 +84,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
         hidden, inner = config.hidden_size, config.intermediate_size
-        joint = hidden * config.spatial_merge_size**2
+        joint = hidden * config.block
         linears = {"merger.mlp.0": (joint, joint), "merger.mlp.2": (config.out_hidden_size, joint)}
         scales = ["merger.ln_q"]
         for at in (f"blocks.{layer}" for layer in range(config.depth)):
@@ -104,8 +92,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
             linears |= {f"{at}.mlp.gate_proj": (inner, hidden), f"{at}.mlp.up_proj": (inner, hidden)}
             linears |= {f"{at}.mlp.down_proj": (hidden, inner)}
             scales += [f"{at}.norm1", f"{at}.norm2"]
-        patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
-        embed = {"patch_embed.proj.weight": (hidden, *patch)}
+        embed = {"patch_embed.proj.weight": (hidden, *config.patch)}
         return embed | parameters(linears) | {f"{name}.weight": (hidden,) for name in scales}
 
     def weights_of(self, read: Read) -> Weights:
@@ -138,7 +125,7 @@ class Qwen25VLTower(FastTower[Config, Weights]):
         for layer, block in enumerate(weights.blocks):
             seen = fields.tiles if layer in config.fullatt_block_indexes else fields.windows
             through(block, stream, self.mlp, self.turns, config.num_heads, fields.patches, seen)
-        count = config.spatial_merge_size**2
+        count = config.block
         joint = stream.normed(weights.merger.norm, shape.rows * count).view(-1, count * x.shape[1])
         rows = merged(joint[: shape.rows], weights.merger, self.kernels)
         return (rows.index_select(0, fields.rows[:, 0]),)

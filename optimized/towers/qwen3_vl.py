@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -17,29 +18,19 @@ from torch import Tensor
 from optimized.towers import grids
 from optimized.towers.checkpoint import fields_of, require, vision_part
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
+from optimized.towers.qwen import QwenConfig
 from optimized.towers.tower import FastTower
-from optimized.towers.trunk import Stream, Turns, merged, normed, through
+from optimized.towers.trunk import Stream, merged, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
 from plumbline.interface import Checkpoint, DevicePort
 
 EPS = 1e-6
 
 
-class Config(NamedTuple):
-    """Fields of a vision configuration, under their names there."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    in_channels: int
-    patch_size: int
-    temporal_patch_size: int
-    spatial_merge_size: int
-    out_hidden_size: int
+@dataclass(frozen=True)
+class Config(QwenConfig):
     num_position_embeddings: int
     deepstack_visual_indexes: tuple[int, ...]
-    rope_theta: float
 
     @property
     def side(self) -> int:
@@ -60,16 +51,13 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
         """raw: the configuration. Raises BadCheckpoint."""
         config = self.config_of(raw)
-        width = config.in_channels * config.temporal_patch_size * config.patch_size**2
         super().__init__(
             checkpoint,
             port,
             config,
             name="qwen3-vl",
-            hidden_size=config.out_hidden_size,
             side_levels=len(config.deepstack_visual_indexes),
-            layout={"patch_shape": (width,), "merge": config.spatial_merge_size},
-            turns=Turns.of(config.hidden_size // config.num_heads, config.rope_theta),
+            **config.told(),
             records=Records(
                 grid=lru_cache(1024)(partial(grid, config.spatial_merge_size, config.side)),
                 patch_fields=10,
@@ -80,12 +68,12 @@ class Qwen3VLTower(FastTower[Config, Weights]):
     @staticmethod
     def config_of(raw: Mapping[str, Any]) -> Config:
         vision = vision_part(raw, deepstack_visual_indexes=())
-        config = Config(*fields_of(vision, Config._fields))
-        config = config._replace(deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
+        config = Config(*fields_of(vision, Config.__dataclass_fields__))
+        config = replace(config, deepstack_visual_indexes=tuple(config.deepstack_visual_indexes))
         require(
-            {
+            config.rules()
+            | {
                 "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
-                "hidden_size must be a multiple of 4 * num_heads": config.hidden_size % (4 * config.num_heads) == 0,
                 "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
                 "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
                 <= set(range(config.depth)),
@@ -95,9 +83,8 @@ class Qwen3VLTower(FastTower[Config, Weights]):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         config = self.config
-        hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * self.block
-        patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
-        linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *patch)}
+        hidden, inner, joint = config.hidden_size, config.intermediate_size, config.hidden_size * config.block
+        linears: dict[str, tuple[int, ...]] = {"patch_embed.proj": (hidden, *config.patch)}
         norms: dict[str, tuple[int, ...]] = {}
         for at in (f"blocks.{layer}" for layer in range(config.depth)):
             linears |= {f"{at}.attn.qkv": (3 * hidden, hidden), f"{at}.attn.proj": (hidden, hidden)}
@@ -111,11 +98,6 @@ class Qwen3VLTower(FastTower[Config, Weights]):
             norms[f"{at}.norm"] = (hidden if at == "merger" else joint,)
         table = {"pos_embed.weight": (config.num_position_embeddings, hidden)}
         return table | parameters(linears) | parameters(norms)
-
-    @property
-    def block(self) -> int:
-        """Patches of a row."""
-        return self.config.spatial_merge_size**2
 
     def weights_of(self, read: Read) -> Weights:
         def merger(name: str) -> Merger:
@@ -149,7 +131,7 @@ class Qwen3VLTower(FastTower[Config, Weights]):
         x = F.linear(patches, *weights.embed)
         self.kernels.add_positions(x, fields.patches, weights.table, None)
         stream = Stream(x, self.kernels)
-        joint, side = self.block * x.shape[1], {}
+        joint, side = self.config.block * x.shape[1], {}
         levels = self.config.deepstack_visual_indexes
         for layer, block in enumerate(weights.blocks):
             through(block, stream, self.mlp, self.turns, self.config.num_heads, fields.patches, fields.tiles)
@@ -158,9 +140,12 @@ class Qwen3VLTower(FastTower[Config, Weights]):
                 merger = weights.deepstack[level]
                 four = normed(stream.settled().view(-1, joint), None, merger.norm, shape.rows, self.kernels)
                 side[level] = merged(four[: shape.rows], merger, self.kernels)
-        four = stream.normed(weights.merger.norm, shape.rows * self.block).view(-1, joint)
+        four = stream.normed(weights.merger.norm, shape.rows * self.config.block).view(-1, joint)
         rows = merged(four[: shape.rows], weights.merger, self.kernels)
         return rows, *(side[level] for level in range(len(levels)))
+
+    def before_gelu(self) -> list[Linear]:
+        return [block.up for block in self.weights.blocks]
 
     def mlp(self, x: Tensor, block: Block) -> Tensor:
         return F.linear(self.kernels.linear_gelu(x, block.up), *block.down)

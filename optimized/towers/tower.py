@@ -8,7 +8,7 @@ get at least ``row_floor`` of them. Rows of padding hold anything but NaN, and n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -37,7 +37,7 @@ from plumbline.interface import (
 GRAPHED = 8192
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
-Config = TypeVar("Config", bound=tuple[Any, ...])
+Config = TypeVar("Config")
 Weights = TypeVar("Weights", bound=tuple[Any, ...])
 
 
@@ -87,7 +87,19 @@ class FastTower(ABC, Generic[Config, Weights]):
 
     @property
     def linear_shapes(self) -> tuple[tuple[int, int], ...]:
-        return tuple(sorted({(len(weight), weight.shape[1]) for weight, _ in linears(self.weights)}))
+        return tuple(sorted({linear.shape for linear in linears(self.weights)}))
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """See ``plumbline.interface.FusesLinears``."""
+
+        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return self.kernels.linear_gelu(x, Linear(weight, bias))
+
+        return dict.fromkeys([linear.shape for linear in self.before_gelu()], fused)
+
+    def before_gelu(self) -> list[Linear]:
+        """The linears that ``Kernels.linear_gelu`` evaluates."""
+        return []
 
     # ---------------------------------------------------------------------------------------------------- the families
 
@@ -117,7 +129,7 @@ class FastTower(ABC, Generic[Config, Weights]):
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:
         """At least one item. rows and each of side: [R, hidden_size]. Raises BadGrid: a side is longer than ``SIDE``."""
-        if (longest := max(max(item.grid_thw or (0,)) for item in packed.items)) > SIDE:
+        if (longest := max(max(item.grid_thw[1:]) for item in packed.items if item.grid_thw is not None)) > SIDE:
             raise BadGrid(f"a side of {longest} patches, at most {SIDE}", hint="scale the picture down")
         made = plan(packed, self.records)
         shape = made.shape.above(self.row_floor)

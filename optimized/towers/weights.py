@@ -19,6 +19,12 @@ class Linear(NamedTuple):
     weight: Tensor
     bias: Tensor
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs)"""
+        outputs, inputs = self.weight.shape
+        return outputs, inputs
+
 
 class Norm(NamedTuple):
     """weight, bias: [width]. Without a bias it divides by the root mean square and subtracts no mean."""

@@ -81,10 +81,13 @@ class PlainTower(ABC):
 
     @abstractmethod
     def __call__(self, packed: Packed) -> Encoded:
-        """At least one item, all with grids. rows: [R, hidden_size], R as the layout says."""
+        """At least one item, all with grids. rows: [R, hidden_size], R as the layout says, in memory of their own. GRAPH-006."""
 
     def update(self, folder: Path, epoch: int) -> None:
-        """Other weights of the same configuration. Raises BadCheckpoint, and then nothing has changed. EPOCH-001."""
+        """Other weights of the same configuration. Raises BadCheckpoint, and then nothing has changed.
+
+        In memory of their own, so that rows that are still to be computed have the weights of their call. EPOCH-003.
+        """
         config, weights = self.read(folder)
         if config != self.config:
             raise BadCheckpoint("another configuration than the tower was loaded with", where="config.json")

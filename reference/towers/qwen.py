@@ -66,9 +66,13 @@ class QwenConfig(ABC):
 class QwenTower(PlainTower):
     config: QwenConfig
 
-    def weights_in(self, folder: Path) -> dict[str, Tensor]:
+    @staticmethod
+    @abstractmethod
+    def config_in(folder: Path) -> QwenConfig:
         """Raises BadCheckpoint."""
-        return read_weights(folder, r"(?:model\.)?visual\.(.*)")
+
+    def stored(self, folder: Path) -> tuple[QwenConfig, dict[str, Tensor]]:
+        return self.config_in(folder), read_weights(folder, r"(?:model\.)?visual\.(.*)")
 
     def rotation(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """Where an item's patches are: cos and sin [P, head / 2], for the row first and then for the column.

@@ -61,30 +61,27 @@ class Config(QwenConfig):
         return found
 
 
-def read_config(folder: Path) -> Config:
-    """Raises BadCheckpoint."""
-    # Published configurations leave out the colours, of which there are three, or call them in_chans.
-    raw = {"in_channels": 3} | vision_part(read_json(folder))
-    config = build(Config, raw)
-    require(
-        {
-            **config.rules(),
-            "hidden_act must be silu": raw.get("hidden_act") == "silu",
-            "window_size must be at least a block of merged patches": config.window > 0,
-            "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
-        }
-    )
-    return config
-
-
 class Qwen25VLTower(QwenTower):
     """``plumbline.interface.LoadedTower``. NUM-001, NUM-002, NUM-003."""
 
     name = "qwen2.5-vl"
     config: Config
 
-    def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        return read_config(folder), self.weights_in(folder)
+    @staticmethod
+    def config_in(folder: Path) -> Config:
+        """Raises BadCheckpoint."""
+        # Published configurations leave out the colours, of which there are three, or call them in_chans.
+        raw = {"in_channels": 3} | vision_part(read_json(folder))
+        config = build(Config, raw)
+        require(
+            {
+                **config.rules(),
+                "hidden_act must be silu": raw.get("hidden_act") == "silu",
+                "window_size must be at least a block of merged patches": config.window > 0,
+                "fullatt_block_indexes must be layers": set(config.fullatt_block_indexes) <= set(range(config.depth)),
+            }
+        )
+        return config
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:

@@ -74,29 +74,27 @@ class Config(QwenConfig):
         return ["merger", *(f"deepstack_merger_list.{level}" for level in range(self.side_levels))]
 
 
-def read_config(folder: Path) -> Config:
-    """Raises BadCheckpoint."""
-    raw = {"deepstack_visual_indexes": []} | vision_part(read_json(folder))
-    config = build(Config, raw)
-    require(
-        {
-            **config.rules(),
-            "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
-            "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
-            "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes) <= set(range(config.depth)),
-        }
-    )
-    return config
-
-
 class Qwen3VLTower(QwenTower):
     """``plumbline.interface.LoadedTower``. NUM-001, NUM-002, NUM-003."""
 
     name = "qwen3-vl"
     config: Config
 
-    def stored(self, folder: Path) -> tuple[Config, dict[str, Tensor]]:
-        return read_config(folder), self.weights_in(folder)
+    @staticmethod
+    def config_in(folder: Path) -> Config:
+        """Raises BadCheckpoint."""
+        raw = {"deepstack_visual_indexes": []} | vision_part(read_json(folder))
+        config = build(Config, raw)
+        require(
+            {
+                **config.rules(),
+                "hidden_act must be gelu_pytorch_tanh": raw.get("hidden_act") == "gelu_pytorch_tanh",
+                "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
+                "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
+                <= set(range(config.depth)),
+            }
+        )
+        return config
 
     @torch.no_grad()
     def __call__(self, packed: Packed) -> Encoded:

@@ -3,7 +3,7 @@
 Whether an item's rows have the same bits alone and in company depends on tower, dtype, attention and machine, so it is
 measured and recorded (a test's properties, in ``--junitxml``), not asserted. What is asserted is how far apart they may be.
 
-**The bound** is that of ``tests/numerics/oracle.py``, where it is derived: a correct evaluation is the exact
+**The bound** is that of ``plumbline.oracle``, where it is derived: a correct evaluation is the exact
 network with each weight off by about sqrt(K) * u, and how far that moves the output is measured with transformers in
 float64. A batch and its items alone are two such evaluations, so they may be sqrt(2) times as far apart. In float32, K
 is the number of terms that are added up with the weight. In bfloat16 the sums are kept in float32 and what is rounded
@@ -30,10 +30,10 @@ from torch import Tensor
 
 from plumbline.certify import join, same_bits
 from plumbline.interface import BadCheckpoint, Budgets, Encoded, Item, Layout, Modality, Packed, Source
+from plumbline.oracle import is_norm, terms_of_float32
 from plumbline.resolve import resolve
 from plumbline.rig import build_rig
 from plumbline.small_tower import FAMILIES, checkpoint, values
-from tests.numerics.oracle import is_norm, terms_of_float32
 from tests.numerics.towers import call_of, items_of, outputs, rewrite_config
 
 transformers = pytest.importorskip("transformers")
@@ -58,7 +58,7 @@ pytestmark = pytest.mark.usefixtures("single_thread")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small checkpoint of each kind. Qwen2-VL's is written by transformers, and its weights keep their input's variance."""
     config = transformers.AutoConfig.for_model("qwen2_vl_vision", **QWEN2_VL)
-    model = adapter.MODELS[config.model_type](config)
+    model = adapter.model_class(config.model_type)(config)
     for name, weight in model.named_parameters():
         pattern = values(weight.shape, name)
         if is_norm(name):
@@ -91,7 +91,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def own_model(folder: Path, dtype: torch.dtype, attention: str = "sdpa") -> Any:
     """transformers' tower, without the adapter."""
     config = transformers.AutoConfig.from_pretrained(folder)
-    model = adapter.MODELS[config.model_type].from_pretrained(folder, dtype=dtype, attn_implementation=attention)
+    model = adapter.model_class(config.model_type).from_pretrained(folder, dtype=dtype, attn_implementation=attention)
     return model.requires_grad_(False)
 
 

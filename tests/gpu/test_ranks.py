@@ -13,11 +13,11 @@ import torch
 from plumbline.build import bits_of
 from plumbline.certify import ROW_COUNTS
 from plumbline.cuda.gathering import GatheringRank
-from plumbline.rank_processes import Party, Picture, Setting, TowerRank
+from plumbline.rank_processes import Party, PartySetting, PatchedImage, TowerRank
 from plumbline.small_tower import checkpoint
 
 SIZES = (2, 4, 6, 8, 16, 32)
-COUNTS = {1: [(4,), (0,)], 2: [(3, 1), (0, 5), (4, 4)], 4: [(3, 0, 7, 1), (0, 0, 0, 9), (2, 2, 2, 2)]}
+COUNTS = {2: [(3, 1), (0, 5), (4, 4)], 4: [(3, 0, 7, 1), (0, 0, 0, 9), (2, 2, 2, 2)]}
 """Rows of each rank, by the number of ranks."""
 
 
@@ -27,7 +27,7 @@ def without_multicast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCCL_NVLS_ENABLE", "0")
 
 
-@pytest.fixture(params=[1, 2, 4])
+@pytest.fixture(params=[2, 4])
 def devices(gpus: list[str], request: pytest.FixtureRequest) -> tuple[str, ...]:
     if len(gpus) < request.param:
         pytest.skip(f"needs {request.param} GPUs")
@@ -40,23 +40,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def setting(devices: tuple[str, ...], folder: Path, tmp_path: Path) -> Setting:
-    return Setting(devices, folder, tmp_path / "meeting", dtype=torch.bfloat16)
+def setting(devices: tuple[str, ...], folder: Path, tmp_path: Path) -> PartySetting:
+    return PartySetting(devices, folder, tmp_path / "meeting", dtype=torch.bfloat16)
 
 
 @pytest.fixture
-def party(setting: Setting) -> Iterator[Party[GatheringRank]]:
+def party(setting: PartySetting) -> Iterator[Party[GatheringRank]]:
     with Party(GatheringRank, setting) as party:
         yield party
 
 
-def drawn(seed: int, count: int) -> list[Picture]:
+def drawn(seed: int, count: int) -> list[PatchedImage]:
     draw = random.Random(seed)
-    return [Picture(1000 * seed + k, draw.choice(SIZES), draw.choice(SIZES)) for k in range(count)]
+    return [PatchedImage(1000 * seed + k, draw.choice(SIZES), draw.choice(SIZES)) for k in range(count)]
 
 
 @pytest.mark.requirement("RANK-004", "RANK-005")
-def test_rows_have_the_bits_of_one_rank(party: Party[GatheringRank], setting: Setting) -> None:
+def test_rows_have_the_bits_of_one_rank(party: Party[GatheringRank], setting: PartySetting) -> None:
     """With fewer pictures than ranks, and many more."""
     with Party(TowerRank, replace(setting, devices=setting.devices[:1])) as alone:
         (floor,) = alone.all(TowerRank.certify, ROW_COUNTS)
@@ -74,11 +74,10 @@ def test_rows_have_the_bits_of_one_rank(party: Party[GatheringRank], setting: Se
 
 
 def test_the_host_does_not_wait_for_rows(party: Party[GatheringRank], devices: tuple[str, ...]) -> None:
-    """Nor with uneven shares and empty ones. One rank alone gathers nothing."""
-    if len(devices) == 1:
-        pytest.skip("one rank has nobody to gather from")
+    """Nor with uneven shares and empty ones."""
     party.all(GatheringRank.gather, COUNTS[len(devices)][0])  # sets up NCCL
     for counts in COUNTS[len(devices)]:
         for came, called, took in party.all(GatheringRank.gather, counts):
             assert came == [(count, True) for count in counts]
+            # The gathering waits for work of its stream, most of ``took``: a host that waited would be in the call for as long.
             assert called < took / 4, f"the host was in the call for {called:.3f} of {took:.3f} s"

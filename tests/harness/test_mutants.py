@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from plumbline.explore import explore
 from plumbline.interface import Implementation
-from plumbline.mutants import FOLDER, WITHOUT_MUTANT, Result, uncovered
+from plumbline.mutants import FOLDER, WITHOUT_MUTANT, Result, killers_of, uncovered
 from plumbline.requirements import requirements
 from plumbline.resolve import load, resolve
+from plumbline.suite import Outcome
 
 FILES = sorted(FOLDER.glob("*.py"))
 
@@ -44,6 +46,14 @@ def test_generated_workloads_alone_kill_it(name: str) -> None:
     spec = f"mutants/{name}.py"
     found = explore(resolve(spec).implementation, 1500, 20261120, seconds=40, stop_at_first=True)
     assert set(found.findings) & set(load(spec, "ACCEPT")), sorted(found.findings)
+
+
+def test_only_a_judged_violation_kills_where_a_test_leaves_it_to_a_judge() -> None:
+    """A process that died was not judged; any other test that fails is about all that it cites."""
+    died = Outcome("test_it", "m", ("GRAPH-001", "GRAPH-002"), "failed", "assert 1 in (0,)", 1.0)
+    assert killers_of(died) == {"GRAPH-001", "GRAPH-002"}
+    assert not killers_of(dataclasses.replace(died, judges=True))
+    assert killers_of(dataclasses.replace(died, judges=True, broken=("GRAPH-002",))) == {"GRAPH-002"}
 
 
 def test_a_must_that_kills_nothing_is_reported() -> None:

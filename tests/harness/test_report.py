@@ -39,16 +39,18 @@ SCENARIO = Scenario(
     prefix_cache=True,
     ops=(Op(1, "retract", 0), Op(2, "epoch", 1), Op(3, "abort", 1)),
 )
+BEYOND = "NUM-006: beyond the bound, to plain float32: rms 2.5 ulp (7.50 of the bound), largest 123.4 ulp (3.75)"
 MESSAGE = "request r1, item 0, row 2 (token 5): holds row 0 of item 1 of request r0, in lanes 0 to 7"
 LONG = (
     "nox -s conformance -- --impl acme/fast.py:implementation "
     "--replace identify=acme.hash:identify --replay report/cases/{}.json"
 )
-STATUS = {  # for the second implementation of the sample; the first fails nothing
+STATUS = {  # for the second implementation of the sample; the first fails nothing, and was not asked for the last
     "ITEM-003": "failed",
     "CACHE-001": "failed",
     "IDENT-013": "not-claimed",
     "PREP-016": "deviation",
+    "GRAPH-006": "not-run",
 }
 
 
@@ -118,6 +120,22 @@ def _implementation(name: str, statuses: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _tower(name: str, share: float, wrong: list[str]) -> dict[str, Any]:
+    distance = {"rms_ulp": 2.5, "largest_ulp": 123.4, "rms_share": share, "largest_share": share / 2}
+    others = {"plain float32": "NUM-006", "transformers float64": "NUM-006"}
+    return {
+        "family": "kimi_k25",
+        "implementation": name,
+        "processor": "Kimi_K25ImageProcessor",
+        "shots": ["cat.png", "3 frames of cat.png"],
+        "patches": 456,
+        "row_floor": None if wrong else 16,
+        "identical": None if wrong else True,
+        "distances": [{"to": other, "requirement": asked, **distance} for other, asked in others.items()],
+        "wrong": wrong,
+    }
+
+
 def _photos() -> dict[str, Any]:
     files = sorted(p for p in PHOTOS.iterdir() if p.suffix in (".jpg", ".png"))
     images = []
@@ -153,6 +171,7 @@ def _photos() -> dict[str, Any]:
         "chunk": 128, "steps": 6, "rows": 762, "identical": True, "difference": None,
         "runs": [{"implementation": "reference", **run},
                  {"implementation": "acme", **run, "tower_calls": 2, "bytes_hashed": 7}],
+        "towers": [_tower("optimized", 0.25, []), _tower("acme", 7.5, [BEYOND])],
     }  # fmt: skip
 
 
@@ -171,7 +190,7 @@ def sample() -> dict[str, Any]:
         "environment": {"python": "3.11.2", "torch": "2.13.0", "platform": "Linux", "cpu": "a cpu", "cores": 2,
                         "gpu": None},
         "requirements": asked,
-        "implementations": [_implementation("optimized", {}), _implementation("acme", STATUS)],
+        "implementations": [_implementation("optimized", {"GRAPH-006": "not-run"}), _implementation("acme", STATUS)],
         "photos": _photos(),
         "verdict": "fails",
     }  # fmt: skip
@@ -271,6 +290,7 @@ def test_refused_report_leaves_the_old_one(whole: dict[str, Any], tmp_path: Path
         (("photos", "requests", 1, "images"), [0], "$.photos.requests[1]"),
         (("photos", "requests", 1, "images"), [0, 99], "$.photos.requests[1].images"),
         (("photos", "requests", 1, "spans"), [[4, 124], [150, 301]], "$.photos.requests[1].spans"),
+        (("photos", "towers", 0, "distances", 1, "rms_share"), -1, "$.photos.towers[0].distances[1].rms_share"),
         (("implementations", 0, "requirements"), [], "$.implementations[0].requirements[0]"),
     ],
 )
@@ -303,6 +323,8 @@ def test_page_is_well_formed_and_shows_everything(whole: dict[str, Any]) -> None
         assert requirement["text"] in read.text
         assert requirement["why"] in read.text
     for said in (MESSAGE, LONG.format("ITEM-003"), "no cache", "copies by design", *FLOORS, "✗ below 5 %", "merge"):
+        assert said in read.text
+    for said in (BEYOND, "123.4 ulp", "25 %", "✗ 750 %", "✓ same bits", "not claimed"):
         assert said in read.text
     targets = {attrs["href"][1:] for _, attrs in read.tags if (attrs.get("href") or "").startswith("#")}  # type: ignore[index]
     ids = [attrs["id"] for _, attrs in read.tags if "id" in attrs]
@@ -359,6 +381,7 @@ def test_hostile_strings_stay_text(whole: dict[str, Any]) -> None:
         "id",
         "scenario",
         "link",
+        "requirement",
     )
     places = [at for at in _strings(whole) if not set(fixed) & set(at)]
     for at in places:
@@ -404,6 +427,10 @@ def test_scorecard_is_complete(whole: dict[str, Any], width: int) -> None:
         assert requirements()[name].text in " ".join(text.split())
     assert MESSAGE in " ".join(text.split())
     assert "goes away with: no cache; each prompt in one chunk" in " ".join(text.split())
+    assert f"photos through kimi_k25 of acme: {BEYOND}" in " ".join(text.split())
+    assert "photos through kimi_k25 of optimized: same bits alone and together; within 0.25 of the bound" in " ".join(
+        text.split()
+    )
     commands = {LONG.format(name) for name in ("ITEM-003", "CACHE-001")}
     assert max(len(line) for line in lines if line not in commands) <= width
     for section in whole["implementations"][0]["sections"]:
@@ -413,7 +440,8 @@ def test_scorecard_is_complete(whole: dict[str, Any], width: int) -> None:
 def test_scorecard_shows_not_run_apart_from_held(whole: dict[str, Any]) -> None:
     lines = _card(whole).splitlines()
     graphs = next(line for line in lines if line.startswith("Graphs"))
-    assert graphs.split()[1:6] == ["0", "0", "5", "-", "5"]
+    count = sum(r.section == "Graphs" and r.level == "MUST" for r in requirements().values())
+    assert graphs.split()[1:6] == [str(count - 1), str(count - 1), str(count), "-", "1"]
     held = next(line for line in lines if line.startswith("Preparation"))
     musts = str(sum(r.section == "Preparation" and r.level == "MUST" for r in requirements().values()))
     assert held.split()[1:6] == [musts, musts, musts, "-", "-"]

@@ -13,9 +13,10 @@ from triton.runtime import interpreter
 from optimized.towers import kernels_cuda, kernels_host, load
 from optimized.towers.tower import FastTower
 from plumbline.interface import Checkpoint
+from plumbline.oracle import terms_of_float32
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint
-from tests.numerics.oracle import PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.bounds import PlainOracle, Record, hold
 from tests.numerics.towers import Grid, call_of, outputs
 
 GRIDS: dict[str, list[Grid]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from plumbline.certify import Certificate, NotCertified, certify, smallest_floor
 from plumbline.interface import Encoded, Item, Layout, Modality, Packed, TowerSpec
@@ -129,6 +131,25 @@ def test_a_tower_that_looks_at_its_company_is_not_certified() -> None:
     assert certificate.broken
     with pytest.raises(NotCertified, match=r"image \("):
         certificate.check(nosy)
+
+
+class FusingTower(TileTower):
+    """Evaluates its linear by a kernel that rounds otherwise where there are fewer than five rows."""
+
+    def fused_linears(self) -> dict[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            rows = F.linear(x.double(), weight.double(), bias.double()).float()
+            return rows if len(x) >= 5 else rows.nextafter(rows + 1)
+
+        return dict.fromkeys(self.linear_shapes, fused)
+
+
+@pytest.mark.requirement("NUM-004")
+def test_linears_are_measured_as_they_are_evaluated() -> None:
+    fusing = FusingTower(nosy=False)
+    certificate = certify(fusing, COUNTS)
+    assert {(6, 4, count) for count in range(1, 5)} <= set(certificate.differing)
+    assert fusing.row_floor >= 5
 
 
 @pytest.mark.requirement("NUM-004")

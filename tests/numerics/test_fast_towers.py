@@ -28,11 +28,22 @@ from optimized.towers.tower import FastTower
 from optimized.towers.trunk import SIDE
 from optimized.towers.weights import tensors
 from plumbline.certify import certify, join, same_bits
-from plumbline.interface import BadCheckpoint, BadGrid, Checkpoint, Modality, Packed, PackedItem
+from plumbline.interface import (
+    BadCheckpoint,
+    BadGrid,
+    Checkpoint,
+    DevicePort,
+    LoadedTower,
+    Modality,
+    Packed,
+    PackedItem,
+)
+from plumbline.judge_tower import families_of
+from plumbline.oracle import Oracle, terms_of_float32
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint, values
-from tests.numerics.oracle import Oracle, PlainOracle, Record, hold, terms_of_float32
+from tests.numerics.bounds import PlainOracle, Record, hold, oracle_of
 from tests.numerics.test_loading import EVERYWHERE, ONLY, Damage
 from tests.numerics.towers import (
     CALLS,
@@ -43,6 +54,7 @@ from tests.numerics.towers import (
     call_of,
     items_of,
     outputs,
+    reached_by_nan,
     rewrite_weights,
     tower_of,
 )
@@ -71,16 +83,31 @@ def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ------------------------------------------------------------------------------------------------------------ distance
 
 
+def fast_tower(subject: Subject) -> Callable[[Checkpoint, DevicePort], LoadedTower]:
+    tower = subject.implementation.tower
+    if tower is None or tower is reference.towers.load:
+        pytest.skip("no other tower than the plain one")
+    return tower
+
+
+@pytest.mark.requirement("NUM-006")
+def test_an_implementation_s_tower_loads_some_family(subject: Subject, tmp_path: Path) -> None:
+    fast_tower(subject)
+    families_of(subject.implementation, tmp_path, HostPort())
+
+
 @pytest.mark.requirement("NUM-006")
 def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
     subject: Subject, family: str, folder: Path, record_property: Record
 ) -> None:
-    tower = subject.implementation.tower
-    if tower is None or tower is reference.towers.load:
-        pytest.skip("no other tower than the plain one")
+    load = fast_tower(subject)
+    try:
+        tower = load(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
+    except BadCheckpoint as error:
+        pytest.skip(f"not a family of this tower: {error}")
     theirs = PlainOracle(folder, TOWERS[family][0])
     call = call_of(theirs.exact, *CALLS["several"])
-    found = outputs(tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())(call))
+    found = outputs(tower(call))
     own = theirs.sigmas(call, terms_of_float32)
     hold(record_property, "fast to plain, float32", found, outputs(tower_of(folder)(call)), own, own)
     hold(record_property, "fast float32 to plain float64", found, theirs.run(theirs.exact, call), own)
@@ -88,7 +115,7 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
 
 @pytest.fixture(scope="module")
 def theirs(family: str, folder: Path) -> Oracle:
-    return Oracle(folder, TOWERS[family][0])
+    return oracle_of(folder, TOWERS[family][0])
 
 
 @pytest.mark.requirement("NUM-006")
@@ -149,6 +176,11 @@ def test_an_item_has_the_same_bits_in_any_company(
     for level, rows in enumerate(together):
         pieces = torch.split(rows, [len(alone[index][level]) for index in order])
         assert all(same_bits(piece, alone[index][level]) for piece, index in zip(pieces, order, strict=True))
+
+
+@pytest.mark.requirement("NUM-001")
+def test_an_item_of_no_numbers_reaches_no_other(certified: Certified) -> None:
+    assert reached_by_nan(certified(torch.float32), CALLS["several"]) == []
 
 
 @pytest.mark.requirement("NUM-001")
@@ -217,8 +249,10 @@ def test_a_bucket_holds_the_shape_and_is_not_much_larger(counts: tuple[int, int,
     assert bucket.bucket() == bucket
 
 
-def test_there_are_few_buckets() -> None:
-    assert len({Shape(count, 1, 1, 1).bucket() for count in range(1, 4097)}) <= 32
+def test_there_are_four_buckets_for_each_doubling() -> None:
+    doublings = 8
+    most = FINEST << doublings
+    assert len({Shape(count, 1, 1, 1).bucket() for count in range(1, most + 1)}) <= 4 * doublings
 
 
 # ------------------------------------------------------------------------------------------------------------- limits
@@ -231,6 +265,14 @@ def test_a_longer_side_than_angles_are_kept_for_is_refused(tmp_path: Path) -> No
     item = PackedItem(Modality.IMAGE, grid, (len(unread),), {})
     with pytest.raises(BadGrid, match=f"a side of {SIDE + 2} patches"):
         tower(Packed(unread, torch.tensor([0, len(unread)]), (item,)))
+
+
+def test_frames_are_no_side(tmp_path: Path) -> None:
+    tower = fast_of(checkpoint(tmp_path, depth=1, deepstack_visual_indexes=[]))
+    frames = SIDE + 2
+    patches = torch.zeros(4 * frames, 1536)
+    item = PackedItem(Modality.VIDEO, (frames, 2, 2), (len(patches),), {})
+    assert tower(Packed(patches, torch.arange(0, len(patches) + 1, 4), (item,))).rows.isfinite().all(1).sum() == frames
 
 
 # ------------------------------------------------------------------------------------------------------------- loading

@@ -13,7 +13,7 @@ from torch import Tensor
 from plumbline.certify import Certificate, certify, changed_in_company
 from plumbline.small_tower import checkpoint
 from reference.towers.arithmetic import PlainTower
-from tests.numerics.towers import CALLS, COUNTS, TOWERS, Grid, items_of, tower_of
+from tests.numerics.towers import CALLS, COUNTS, TOWERS, Grid, items_of, reached_by_nan, tower_of
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -50,6 +50,13 @@ def hold(tower: PlainTower) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_certified_tower_gives_the_same_bits_in_any_company(folder: Path, dtype: torch.dtype) -> None:
     hold(tower_of(folder, dtype))
+
+
+@pytest.mark.requirement("NUM-001")
+def test_an_item_of_no_numbers_reaches_no_other(folder: Path) -> None:
+    tower = tower_of(folder)
+    certified(tower)
+    assert reached_by_nan(tower, CALLS["several"]) == []
 
 
 @pytest.mark.requirement("NUM-001")

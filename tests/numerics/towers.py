@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def outputs(encoded: Encoded) -> list[Tensor]:
 
 def all_same_bits(a: Encoded, b: Encoded) -> bool:
     return all(same_bits(x, y) for x, y in zip(outputs(a), outputs(b), strict=True))
+
+
+def reached_by_nan(tower: LoadedTower, grids: Sequence[Grid]) -> list[tuple[int, int]]:
+    """(place of an item that is all NaN, place of one whose bits it changes) in a call of these items."""
+    items = items_of(tower, grids)
+    alone = [outputs(tower(item)) for item in items]
+    found = set()
+    for bad, item in enumerate(items):
+        poisoned = replace(item, patches=item.patches * math.nan)
+        together = outputs(tower(join([*items[:bad], poisoned, *items[bad + 1 :]])))
+        for level, rows in enumerate(together):
+            pieces = torch.split(rows, [len(one[level]) for one in alone])
+            same = [same_bits(piece, one[level]) for piece, one in zip(pieces, alone, strict=True)]
+            found |= {(bad, place) for place, held in enumerate(same) if not held and place != bad}
+    return sorted(found)
 
 
 def rewrite_config(folder: Path, **changes: object) -> None:

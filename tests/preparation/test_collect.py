@@ -31,7 +31,7 @@ from plumbline.interface import (
 )
 from plumbline.parts import claimed, image, rig_of
 from plumbline.resolve import Subject
-from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario, TowerRecipe
+from plumbline.scenario import VOCABULARY, Content, ItemRecipe, RequestRecipe, Scenario, TowerRecipe
 from plumbline.strategies import scenarios
 
 CPU = torch.device("cpu")
@@ -139,6 +139,10 @@ def less_one(ids: Tensor, placeholder: int) -> Tensor:
     return changed
 
 
+def with_token(token: int) -> Callable[[Tensor, int], Tensor]:
+    return lambda ids, placeholder: torch.cat([ids, torch.tensor([token])])
+
+
 def payload_as(change: Callable[[Tensor], object]) -> Fault:
     return lambda ids, output, payload, grid, placeholder: (ids, {**output, payload: change(output[payload])})  # type: ignore[dict-item]
 
@@ -165,6 +169,9 @@ FAULTS: dict[str, tuple[str, type[PlumblineError], Fault]] = {
     "more grids than memory": ("PREP-022", RowCountMismatch, grid_as(lambda g: g[:1].expand(2**40, 3))),
     "tokens of floats": ("PREP-014", BadTokens, ids_as(lambda i, p: i.to(torch.float32))),
     "tokens of a batch": ("PREP-014", BadTokens, ids_as(lambda i, p: i[None])),
+    "no tokens": ("PREP-014", BadTokens, ids_as(lambda i, p: i[:0])),
+    "token at the end of the vocabulary": ("PREP-014", BadTokens, ids_as(with_token(VOCABULARY))),
+    "negative token": ("PREP-014", BadTokens, ids_as(with_token(-1))),
     "payload in a list": ("PREP-008", BadPayload, payload_as(lambda p: p.tolist())),
     "sparse payload": ("PREP-008", BadPayload, payload_as(lambda p: p.to_sparse())),
 }

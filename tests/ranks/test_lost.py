@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from plumbline.exact import ExactTower, exact_spec
-from plumbline.interface import Budgets, Chunk, Failure, RanksLost, Rows
-from plumbline.parts import image, prepared_of
+from plumbline.interface import Budgets, Capability, Chunk, Failure, RanksLost, Rows
+from plumbline.parts import claimed, image, prepared_of
 from plumbline.resolve import Subject
 from plumbline.rig import build_rig
 from plumbline.scenario import ITEM_PATCHES, RequestRecipe, TowerRecipe
@@ -42,6 +42,7 @@ class MortalRanks:
 @pytest.mark.parametrize("lives", range(4))
 def test_what_needed_a_lost_rank_fails_and_nothing_escapes(subject: Subject, lives: int) -> None:
     """In the agreement, the gathering or settling; a request that needs no rows goes on."""
+    claimed(subject, Capability.RANKS)
     tower = TowerRecipe()
     spec = exact_spec(tower)
     budgets, ranks = Budgets(1 << 20, 64, ITEM_PATCHES), MortalRanks(lives)

@@ -26,16 +26,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
 from plumbline.interface import Packed
+from plumbline.resolve import load
 from plumbline.small_tower import values
-from tests.numerics.towers import outputs, tower_of
 
 U = 2.0**-24
 PATTERNS = 4
@@ -43,20 +43,17 @@ PATTERNS = 4
 Terms = Callable[[str, Tensor, int], int]
 """(name, weight, longest segment) -> K, how many terms are added up with this weight."""
 
-Record = Callable[[str, object], None]
-
 
 class Oracle:
-    """transformers' tower from a folder, in float64 and in float32."""
+    """transformers' tower from a folder, in float64 and in float32. Raises SpecError: it is not installed, or knows no such."""
 
     def __init__(self, folder: Path, family: str) -> None:
         self.family = family
         self.exact, self.single = self.model(folder, torch.float64), self.model(folder, torch.float32)
 
     def model(self, folder: Path, dtype: torch.dtype) -> Any:
-        adapter = pytest.importorskip("adapters.transformers")
-        name = self.family if self.family in adapter.MODELS else f"{self.family}_vision"
-        model, info = adapter.MODELS[name].from_pretrained(
+        name = self.family if self.family in load("adapters.transformers", "MODELS") else f"{self.family}_vision"
+        model, info = load("adapters.transformers", "model_class")(name).from_pretrained(
             folder, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
         )
         assert not any(info.values()), info  # a weight that was not found would have been drawn at random
@@ -119,40 +116,33 @@ def is_looked_up(name: str) -> bool:
     return any(f".{part}." in name for part in ("qkv", "q_proj", "k_proj", "v_proj"))
 
 
-def distances(
-    found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]
-) -> Iterator[tuple[str, float, float]]:
-    """For each output: a line with the distance in units of the last place (of its largest number), and the root mean
-    square and the largest distance as shares of what is allowed. sigmas: of either evaluation."""
-    for level, (a, b, sigma) in enumerate(zip(found, wanted, map(math.hypot, *sigmas), strict=True)):
+@dataclass(frozen=True)
+class Distance:
+    """Of two evaluations of one output: root mean square and largest, in units of the last place of the output's largest
+    number and as shares of what is allowed. Nothing is allowed to exceed 1."""
+
+    rms_ulp: float
+    largest_ulp: float
+    rms_share: float
+    largest_share: float
+
+    @property
+    def share(self) -> float:
+        return max(self.rms_share, self.largest_share)
+
+    def __str__(self) -> str:
+        return (
+            f"rms {self.rms_ulp:,.1f} ulp ({self.rms_share:,.2f} of the bound), "
+            f"largest {self.largest_ulp:,.1f} ulp ({self.largest_share:,.2f})"
+        )
+
+
+def distances(found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]) -> Iterator[Distance]:
+    """Of each output. sigmas: of either evaluation."""
+    for a, b, sigma in zip(found, wanted, map(math.hypot, *sigmas), strict=True):
         assert a.shape == b.shape
         error = a.double() - b.double()
         rms, largest = error.square().mean().sqrt().item(), error.abs().max().item()
         ulp = 2.0 ** (math.frexp(b.abs().max().item())[1] - 24)
         factor = math.sqrt(2 * math.log(2 * error.numel() * 1e9))
-        line = f"output {level}: rms {rms / ulp:.1f} ulp ({rms / sigma:.2f} sigma), largest {largest / ulp:.1f} ulp"
-        yield line, rms / sigma, largest / (factor * sigma)
-
-
-def hold(
-    record: Record, what: str, found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]
-) -> None:
-    """Asserts that the distance is within the bound, and records it as a property of the test."""
-    for line, rms, largest in distances(found, wanted, *sigmas):
-        record(what, line)
-        print(what, line)
-        assert rms <= 1, line
-        assert largest <= 1, line
-
-
-class PlainOracle(Oracle):
-    """The plain tower in float64 in the place of transformers': nothing in it is float32 but angles and times."""
-
-    def __init__(self, folder: Path, family: str) -> None:
-        self.family, self.exact = family, tower_of(folder, torch.float64)
-
-    def run(self, model: Any, call: Packed) -> list[Tensor]:
-        return outputs(model(call))
-
-    def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
-        return model.weights.items()  # type: ignore[no-any-return]
+        yield Distance(rms / ulp, largest / ulp, rms / sigma, largest / (factor * sigma))

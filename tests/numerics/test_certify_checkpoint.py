@@ -1,0 +1,52 @@
+"""The command that certifies a checkpoint's tower: a certificate is written, accepted again, and refused elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plumbline.certify import Certificate
+from plumbline.certify_checkpoint import main
+from plumbline.small_tower import checkpoint
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("small"))
+
+
+@pytest.mark.requirement("NUM-004")
+def test_a_certificate_is_written_and_holds_for_its_own_tower_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = tmp_path / "certificate.json"
+    tower = [str(folder), "--impl", "reference", "--dtype", "float32"]
+    check = ["--check", str(written)]
+    assert main([*tower, "--out", str(written)]) == 0
+    assert Certificate.from_json(written.read_text(encoding="utf-8")).invariant
+    assert main([*tower, *check]) == 0
+    assert main([*tower, "--dtype", "float64", *check]) == 1
+    other = checkpoint(tmp_path / "other", family="qwen2_5_vl")
+    assert main([str(other), *tower[1:], *check]) == 1
+    written.write_text("{}", encoding="utf-8")
+    assert main([*tower, *check]) == 1
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["no such folder"],
+        [],
+        ["{folder}", "--made-up", "qwen3_vl"],
+        ["{folder}", "--impl", "no_such_module:x"],
+        ["{folder}", "--dtype", "float32", "--check", "no such certificate"],
+    ],
+)
+def test_what_cannot_be_certified_ends_with_status_2(folder: Path, wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([argument.format(folder=folder) for argument in wrong])
+    assert ended.value.code == 2
