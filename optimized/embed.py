@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from optimized.cache import owned
 from optimized.places import Piece, Places
-from optimized.ranks import SharedEncoder, agree_on_errors
+from optimized.ranks import SharedEncoder, agree_on_errors, peers_of
 from optimized.rows import ChunkRows
 from plumbline.interface import (
     BadChunk,
@@ -34,6 +35,8 @@ from plumbline.interface import (
     Source,
     UnknownRequest,
 )
+
+log = logging.getLogger(__name__)
 
 Key = tuple[bytes, int]
 """Digest and number of rows: equal keys, equal rows."""
@@ -131,8 +134,8 @@ class Embedder:
         self.spec = runtime.spec
         nothing = torch.empty((0, self.spec.hidden_size), dtype=self.spec.dtype, device=runtime.port.device)
         self.empty = Encoded(nothing, (nothing,) * self.spec.side_levels)
-        self.ranks = ranks = runtime.ranks
-        self.encoder = encoder if ranks is None or ranks.size == 1 else self.sharing(runtime, encoder, ranks)
+        self.ranks = peers_of(runtime)
+        self.encoder = self.sharing(runtime, encoder, self.ranks) if self.ranks else encoder
         self.cache = cache
         self.epoch = 0
         self._requests: dict[RequestId, Admitted] = {}
@@ -204,7 +207,8 @@ class Embedder:
             (plan.chunk.request_id, found[key])
             for plan, result in zip(plans, results, strict=True)
             if unsettled and isinstance(plan, Plan) and isinstance(result, Rows)
-            for key in unsettled.intersection(plan.request.keys[item] for item in plan.needs)
+            for key in dict.fromkeys(plan.request.keys[item] for item in plan.needs)
+            if key in unsettled
         ]
         return EmbedStep(self, results, list(fresh.values()), used)
 
@@ -334,20 +338,31 @@ class Embedder:
                 del self._held[known.key]
 
     def settle(self, waiting: Sequence[Known]) -> None:
-        """Keeps rows whose payload was read whole, in storage of their own; forgets all others, on all ranks alike."""
+        """Keeps rows whose payload was read whole, in storage of their own; forgets all others, on all ranks alike.
+
+        What cannot be kept is served as it is as long as a request holds it. Ranks that keep other rows than the others
+        would miss other rows in the next step, so then they are lost."""
         for known in waiting:
             known.check()
         errors = agree_on_errors(self.ranks, [known.lost for known in waiting])
         for known, error in zip(waiting, errors, strict=True):
             known.settled, known.lost = True, error
             if error is None:
-                self._keep(known)
+                self._try_to_keep(known)
             else:
                 self._forget(known)
 
     def _forget(self, known: Known) -> None:
         for request in self._requests.values():
             self._drop(request, [item for item, one in request.held.items() if one is known])
+
+    def _try_to_keep(self, known: Known) -> None:
+        try:
+            self._keep(known)
+        except Exception as error:
+            log.warning("rows of an item were not kept", exc_info=True)
+            if self.ranks is not None:
+                self.ranks.lose(error)
 
     def _keep(self, known: Known) -> None:
         cached = self.admit_rows(known)

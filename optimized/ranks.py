@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from plumbline.interface import (
     Source,
 )
 
+T = TypeVar("T")
 Outcome = int | PlumblineError
 """A number that is not negative, or why there is none."""
 
@@ -41,10 +43,52 @@ EVEN = 4096
 operations, fewer because attention gets less of a device's peak than matrix products do."""
 
 
+class Peers:
+    """Implements ``Ranks``: the ranks of an engine, until anything fails on this one while they work together.
+
+    It may have left a collective that the others are still in, and they would take the next one that it entered for that.
+    So it enters no more: all that needs the others raises RanksLost from then on, and they give up after their time limit.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.rank, self.size = ranks.rank, ranks.size
+        self._ranks = ranks
+        self._lost: RanksLost | None = None
+
+    def agree(self, words: Tensor) -> Tensor:
+        return self.together(lambda: self._ranks.agree(words))
+
+    def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        return self.together(lambda: self._ranks.gather(rows, counts))
+
+    def together(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, which all ranks do. Raises RanksLost, now and from then on, whatever it raises."""
+        if self._lost is None:
+            try:
+                return work()
+            except Exception as error:
+                self.lose(error)
+        assert self._lost is not None
+        raise self._lost.with_traceback(None)
+
+    def lose(self, error: Exception) -> None:
+        """Because of what happened on this rank. Keeps its text and no frame, which would keep rows alive."""
+        if isinstance(error, RanksLost):
+            self._lost = error
+            return
+        self._lost = RanksLost(f"{type(error).__name__}: {error}", where=f"rank {self.rank}")
+        self._lost.add_note("".join(traceback.format_exception(error)))
+
+
+def peers_of(runtime: Runtime) -> Peers | None:
+    """None where there is nobody to share with."""
+    return None if runtime.ranks is None or runtime.ranks.size == 1 else Peers(runtime.ranks)
+
+
 class SharedEncoder:
     """``encode`` is a collective. It enters one agreement, one more if an item failed, and one gathering if there are rows."""
 
-    def __init__(self, runtime: Runtime, local: Encoder, ranks: Ranks) -> None:
+    def __init__(self, runtime: Runtime, local: Encoder, ranks: Peers) -> None:
         self.spec = runtime.spec
         self.local = local
         self.ranks = ranks
@@ -54,15 +98,21 @@ class SharedEncoder:
         owners = self.owners(items)
         mine = [index for index, owner in enumerate(owners) if owner == self.ranks.rank]
         results, block = self.encoded([items[index] for index in mine])
-        outcomes: list[Outcome] = [0] * len(items)
-        for index, result in zip(mine, results, strict=True):
-            outcomes[index] = result if isinstance(result, PlumblineError) else len(result.rows)
         try:
-            by_rank = agree(self.ranks, outcomes)
-            agreed = [by_rank[owner][index] for index, owner in enumerate(owners)]
-            blocks = self.gathered(block, agreed, owners)
+            return self.ranks.together(lambda: self.exchanged(owners, mine, results, block))
         except RanksLost as lost:
             return [lost.with_traceback(None)] * len(items)
+
+    def exchanged(
+        self, owners: Sequence[int], mine: Sequence[int], results: Sequence[Encoded | PlumblineError], block: Tensor
+    ) -> list[Encoded | PlumblineError]:
+        """The results of all items, from this rank's of ``mine`` and the rows of those. Whatever it raises, ranks are lost."""
+        outcomes: list[Outcome] = [0] * len(owners)
+        for index, result in zip(mine, results, strict=True):
+            outcomes[index] = result if isinstance(result, PlumblineError) else len(result.rows)
+        by_rank = agree(self.ranks, outcomes)
+        agreed = [by_rank[owner][index] for index, owner in enumerate(owners)]
+        blocks = self.gathered(block, agreed, owners)
         for index, result in zip(mine, results, strict=True):
             if isinstance(result, PlumblineError):
                 agreed[index].__cause__ = result  # type: ignore[union-attr]
@@ -163,12 +213,12 @@ def agree(ranks: Ranks, outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     return [unpacked(row, text.numpy().tobytes()) for row, text in zip(agreed, rows, strict=True)]
 
 
-def agree_on_errors(ranks: Ranks | None, errors: Sequence[PlumblineError | None]) -> list[PlumblineError | None]:
+def agree_on_errors(ranks: Peers | None, errors: Sequence[PlumblineError | None]) -> list[PlumblineError | None]:
     """For each thing the first rank's error that has one; None where no rank has. Without things nobody is asked."""
-    if not errors or ranks is None or ranks.size == 1:
+    if not errors or ranks is None:
         return list(errors)
     try:
-        by_rank = agree(ranks, [error or 0 for error in errors])
+        by_rank = ranks.together(lambda: agree(ranks, [error or 0 for error in errors]))
     except RanksLost as lost:
         return [lost.with_traceback(None)] * len(errors)
     return [next((one for one in said if isinstance(one, PlumblineError)), None) for said in zip(*by_rank, strict=True)]

@@ -59,18 +59,25 @@ class GroupRanks:
 
         As bytes, since a group need not know the rows' dtype.
         """
+        padded = self._together(lambda: self._gathered(rows, counts))
+        return [block[:count] for block, count in zip(padded, counts, strict=True)]
+
+    def _gathered(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         padded = rows.new_empty((self.size, max(counts), rows.shape[1]))
         padded[self.rank, : counts[self.rank]] = rows
         travelling = padded.view(torch.uint8).flatten()
         own = travelling.chunk(self.size)[self.rank]
-        self._together(lambda: all_gather_single(travelling, own, group=self._data))
-        return [block[:count] for block, count in zip(padded, counts, strict=True)]
+        all_gather_single(travelling, own, group=self._data)
+        return padded
 
     def _together(self, collective: Callable[[], T]) -> T:
+        """Once a rank did not get through one, memory for the rows included, it is out of step with those who did."""
         if self._lost is not None:
             raise self._lost
         try:
             return collective()
-        except RuntimeError as error:
-            self._lost = RanksLost(str(error).partition("\n")[0], where=f"rank {self.rank} of {self.size}")
-            raise self._lost from error
+        except Exception as error:
+            self._lost = RanksLost(
+                f"{type(error).__name__}: {error}".partition("\n")[0], where=f"rank {self.rank} of {self.size}"
+            )
+            raise self._lost from error.with_traceback(None)  # its frames would keep the rows

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimized.ranks import SharedEncoder, agree, agree_on_errors
+from optimized.ranks import Peers, SharedEncoder, agree, agree_on_errors
 from plumbline.build import bits_of
 from plumbline.exact import exact_spec
 from plumbline.interface import (
@@ -92,7 +92,7 @@ def strange_error(items: Sequence[Item]) -> Results:
 
 def run(size: int, instead: Callable[[Sequence[Item]], Results] | None = None) -> list[Results]:
     def script(ranks: Ranks) -> Results:
-        return SharedEncoder(RUNTIME, Plain(ranks, instead), ranks).encode(ITEMS)
+        return SharedEncoder(RUNTIME, Plain(ranks, instead), Peers(ranks)).encode(ITEMS)
 
     meeting: Meeting[Results] = Meeting(size)
     results = meeting.run(script)
@@ -146,7 +146,9 @@ def test_all_hear_the_same(said: list[list[int | PlumblineError]]) -> None:
     def script(ranks: Ranks) -> tuple[list[list[str]], list[str]]:
         agreed = agree(ranks, said[ranks.rank])
         errors = [one if isinstance(one, PlumblineError) else None for one in said[ranks.rank]]
-        return [[repr(one) for one in row] for row in agreed], [repr(one) for one in agree_on_errors(ranks, errors)]
+        return [[repr(one) for one in row] for row in agreed], [
+            repr(one) for one in agree_on_errors(Peers(ranks), errors)
+        ]
 
     meeting: Meeting[tuple[list[list[str]], list[str]]] = Meeting(3)
     first, *others = meeting.run(script)
@@ -164,7 +166,7 @@ def test_all_hear_the_same(said: list[list[int | PlumblineError]]) -> None:
 @settings(max_examples=60, database=None, deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=20), st.integers(2, 5))
 def test_no_rank_has_more_to_do_than_an_item_above_the_mean(patches: list[int], size: int) -> None:
-    shared = SharedEncoder(RUNTIME, Plain(Alone(size)), Alone(size))
+    shared = SharedEncoder(RUNTIME, Plain(Alone(size)), Peers(Alone(size)))
     items = [item_of(image(0, count)) for count in patches]
     costs = [shared.cost(item) for item in items]
     loads = [0] * size
