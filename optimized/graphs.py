@@ -6,8 +6,10 @@ rows, side = graphs(key, body, (patches, segments))       # as body(patches, seg
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -97,10 +99,23 @@ class GraphCache:
                 mine.copy_(given)
             body(*static)
             # Other threads may go on with what a capture forbids, such as allocating.
-            with self._module.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            how = self._module.graph(graph, stream=self._stream, capture_error_mode="thread_local")
+            with no_collection(), how:
                 outputs = body(*static)
         self._captured[key] = Captured(graph, body, static, outputs)
         return self._captured[key]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without Python's collector, which could end an old graph: no device permits that while another is captured."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _check(static: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -244,6 +245,29 @@ def test_what_a_body_launched_before_it_raised_has_read_its_inputs(machine: Mach
         GraphCache(SimPort())(3, Raises(), (x,))
     x.fill_(9)
     assert seen.tolist() == [[1.0] * 2] * 3
+
+
+def test_no_garbage_is_collected_during_a_capture(machine: Machine) -> None:
+    """A tower and its graphs refer to each other, so that Python's collector ends them, whenever it runs."""
+    there = []
+
+    def body(x: Tensor) -> tuple[Tensor, ...]:
+        old = Counted()
+        old.itself = old
+        ended = weakref.ref(old)
+        del old
+        _ = [[number] for number in range(100)]
+        there.append(ended() is not None)
+        return (x + 1,)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        GraphCache(SimPort())("key", body, (ones(4),))
+    finally:
+        gc.set_threshold(*before)
+    assert there == [False, True], "in the first run, which is not captured, and in the capture"
+    assert gc.isenabled()
 
 
 def test_inputs_of_another_kind_are_refused(machine: Machine) -> None:
