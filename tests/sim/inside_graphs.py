@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,12 +40,6 @@ class Counted:
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         self.runs += 1
         return x * self.scale + len(x), x.sum(0)
-
-
-class Old:
-    """Refers to itself."""
-
-    itself: Old
 
 
 # ------------------------------------------------------------------------------------------------------------- the device
@@ -253,27 +246,16 @@ def test_what_a_body_launched_before_it_raised_has_read_its_inputs(machine: Mach
     assert seen.tolist() == [[1.0] * 2] * 3
 
 
-def test_no_garbage_is_collected_during_a_capture(machine: Machine) -> None:
+def test_nothing_is_collected_during_a_capture(machine: Machine) -> None:
     """A tower and its graphs refer to each other, so that Python's collector ends them, whenever it runs."""
-    there = []
+    collecting = []
 
     def body(x: Tensor) -> tuple[Tensor, ...]:
-        gc.collect(0)  # so that none happens before the object is garbage
-        old = Old()
-        old.itself = old
-        ended = weakref.ref(old)
-        del old
-        _ = [[number] for number in range(100)]
-        there.append(ended() is not None)
+        collecting.append(gc.isenabled())
         return (x + 1,)
 
-    before = gc.get_threshold()
-    gc.set_threshold(50)
-    try:
-        GraphCache(SimPort())("key", body, (ones(4),))
-    finally:
-        gc.set_threshold(*before)
-    assert there == [False, True], "in the first run, which is not captured, and in the capture"
+    GraphCache(SimPort())("key", body, (ones(4),))
+    assert collecting == [True, False]
     assert gc.isenabled()
 
 
