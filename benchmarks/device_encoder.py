@@ -158,7 +158,7 @@ def contestants(family: Family, case: str, device: torch.device) -> dict[str, Co
 
 def timed(family: Family, case: str, device: torch.device, quick: bool) -> dict[str, Any]:
     runs = contestants(family, case, device)
-    samples = in_turns(runs, rounds=2 if quick else 8, warmup=1)
+    samples = in_turns(runs, rounds=2 if quick else 6, warmup=1)
     for contestant in runs.values():
         contestant.ready()
     row: dict[str, Any] = {"family": family.name, "case": case, "images": CASES[case]}
