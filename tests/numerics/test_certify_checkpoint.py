@@ -8,6 +8,7 @@ import pytest
 
 from plumbline.certify import Certificate
 from plumbline.certify_checkpoint import main
+from plumbline.requirements import ROOT
 from plumbline.small_tower import checkpoint
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -50,3 +51,16 @@ def test_what_cannot_be_certified_ends_with_status_2(folder: Path, wrong: list[s
     with pytest.raises(SystemExit) as ended:
         main([argument.format(folder=folder) for argument in wrong])
     assert ended.value.code == 2
+
+
+@pytest.mark.requirement("NUM-004")
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "fixtures" / "certificates").glob("*.json")), ids=lambda path: path.stem
+)
+def test_a_committed_certificate_holds_or_names_what_is_other_here(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Certificate.from_json(path.read_text(encoding="utf-8")).invariant
+    folder = checkpoint(tmp_path, family=path.name.partition("-")[0])
+    status = main([str(folder), "--dtype", "float32", "--check", str(path)])
+    assert status == 0 or "certified for" in capsys.readouterr().err
