@@ -1,4 +1,4 @@
-"""The implementation as fast as the hardware allows. Its files have the names of the reference's."""
+"""The implementation as fast as the hardware allows. What the reference has too has the same file name."""
 
 from optimized.cache import LruCache
 from optimized.collect import Collector

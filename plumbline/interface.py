@@ -528,7 +528,8 @@ class Step(Protocol):
     def settle(self) -> list[Failure]:
         """Host, once, after the step's work: checks the leases, then admits rows to the cache.
 
-        A failure here takes back the result of that request. With ranks a collective, as ``Embed.step`` is."""
+        A failure here takes back the result of that request. Rows for which there is no memory are not kept, which is none.
+        With ranks a collective, as ``Embed.step`` is."""
         ...
 
 
