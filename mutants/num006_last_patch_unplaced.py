@@ -12,7 +12,7 @@ from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("NUM-006",)
+ACCEPT = ("NUM-006", "NUM-002", "NUM-003")
 
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:

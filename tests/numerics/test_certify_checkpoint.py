@@ -8,7 +8,10 @@ import pytest
 
 from plumbline.certify import Certificate
 from plumbline.certify_checkpoint import main
+from plumbline.judge_tower import families_of
 from plumbline.requirements import ROOT
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
 from plumbline.small_tower import checkpoint
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -21,20 +24,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.requirement("NUM-004")
 def test_a_certificate_is_written_and_holds_for_its_own_tower_alone(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subject: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Of the first family that the implementation loads."""
+    if subject.implementation.tower is None:
+        pytest.skip("it brings no tower")
+    family = families_of(subject.implementation, tmp_path, HostPort())[0]
     written = tmp_path / "certificate.json"
-    tower = [str(folder), "--impl", "reference", "--dtype", "float32"]
+    tower = [str(tmp_path / family), "--impl", subject.spec, "--dtype", "float32"]
     check = ["--check", str(written)]
     assert main([*tower, "--out", str(written)]) == 0
     assert Certificate.from_json(written.read_text(encoding="utf-8")).invariant
     assert main([*tower, *check]) == 0
     assert main([*tower, "--dtype", "float64", *check]) == 1
-    other = checkpoint(tmp_path / "other", family="qwen2_5_vl")
-    assert main([str(other), *tower[1:], *check]) == 1
     written.write_text("{}", encoding="utf-8")
     assert main([*tower, *check]) == 1
     assert not capsys.readouterr().out
+
+
+@pytest.mark.requirement("NUM-004")
+def test_a_certificate_is_refused_for_another_family(folder: Path, tmp_path: Path) -> None:
+    written = tmp_path / "certificate.json"
+    assert main([str(folder), "--dtype", "float32", "--out", str(written)]) == 0
+    other = checkpoint(tmp_path / "other", family="qwen2_5_vl")
+    assert main([str(other), "--dtype", "float32", "--check", str(written)]) == 1
 
 
 @pytest.mark.parametrize(

@@ -96,15 +96,18 @@ def test_an_implementation_s_tower_loads_some_family(subject: Subject, tmp_path:
     families_of(subject.implementation, tmp_path, HostPort())
 
 
+def loaded(tower: Callable[[Checkpoint, DevicePort], LoadedTower], folder: Path) -> LoadedTower:
+    try:
+        return tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
+    except BadCheckpoint as error:
+        pytest.skip(f"not a family of this tower: {error}")
+
+
 @pytest.mark.requirement("NUM-006")
 def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
     subject: Subject, family: str, folder: Path, record_property: Record
 ) -> None:
-    load = fast_tower(subject)
-    try:
-        tower = load(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
-    except BadCheckpoint as error:
-        pytest.skip(f"not a family of this tower: {error}")
+    tower = loaded(fast_tower(subject), folder)
     theirs = PlainOracle(folder, TOWERS[family][0])
     call = call_of(theirs.exact, *CALLS["several"])
     found = outputs(tower(call))
@@ -116,6 +119,20 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
 @pytest.fixture(scope="module")
 def theirs(family: str, folder: Path) -> Oracle:
     return oracle_of(folder, TOWERS[family][0])
+
+
+@pytest.mark.requirement("NUM-002", "NUM-003")
+def test_an_implementation_s_tower_is_within_the_bound_of_transformers(
+    subject: Subject, theirs: Oracle, folder: Path, record_property: Record
+) -> None:
+    if subject.implementation.tower is None:
+        pytest.skip("it brings no tower")
+    tower = loaded(subject.implementation.tower, folder)
+    call = call_of(tower, *CALLS["several"])
+    found, single, exact = outputs(tower(call)), theirs.run(theirs.single, call), theirs.run(theirs.exact, call)
+    own, rest = theirs.sigmas(call, terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
+    hold(record_property, "to transformers, float32", found, single, own, own)
+    hold(record_property, "to transformers, float64", found, exact, own, rest)
 
 
 @pytest.mark.requirement("NUM-006")
