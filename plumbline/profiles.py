@@ -22,7 +22,7 @@ class Profile:
 PROFILES = {
     "quick": Profile(cases=250, shards=2, floors=False, patience=10),
     "tests": Profile(cases=600, shards=2, floors=True, patience=20),
-    "default": Profile(cases=2500, shards=4, floors=True, patience=60),
+    "default": Profile(cases=1200, shards=4, floors=True, patience=60),
     "thorough": Profile(cases=12_500, shards=8, floors=True, patience=600),
     "mutant": Profile(cases=2000, shards=1, floors=False, patience=15, stop_at_first=True),
 }

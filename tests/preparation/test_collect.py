@@ -35,7 +35,7 @@ from plumbline.scenario import VOCABULARY, Content, ItemRecipe, RequestRecipe, S
 from plumbline.strategies import scenarios
 
 CPU = torch.device("cpu")
-CASES = {"quick": 60, "tests": 100, "default": 400, "thorough": 3000, "mutant": 150}
+CASES = {"quick": 60, "tests": 100, "default": 200, "thorough": 3000, "mutant": 150}
 """Drawn scenarios, by profile; each of their requests is an output."""
 
 VIDEO = ItemRecipe("video", grid=(2, 2, 2), parts=(8,), content=Content(3))
