@@ -194,7 +194,7 @@ def _suite(
     seed: int,
     console: Console,
 ) -> Collector:
-    marks = "(requirement or workloads) and not slow" if options.quick else "requirement or workloads"
+    marks = "(requirement or workloads) and not own" + (" and not slow" if options.quick else "")
     flags = ["-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
