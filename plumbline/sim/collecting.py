@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import torch
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from plumbline.collected import as_processed, judge_collected
+from plumbline.drawing import draw_cases
 from plumbline.resolve import Subject
 from plumbline.scenario import Scenario
 from plumbline.sim.device import Machine
@@ -31,13 +31,6 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
             report.judged += verdicts.judged
             note({v.requirement: v.message for v in reversed(verdicts.violations)}, scenario, LATEST, report)
 
-    configured = settings(
-        max_examples=cases,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    configured(seed(session_seed)(given(scenarios(subject.implementation.capabilities))(one)))()
+    draw_cases(scenarios(subject.implementation.capabilities), one, cases, session_seed, shrink=False)
     report.seconds = time.perf_counter() - began
     return report

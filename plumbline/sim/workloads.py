@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 from plumbline.bench import Verdicts
 from plumbline.device_identities import judge_identities
 from plumbline.diagnose import PLAIN
+from plumbline.drawing import draw_cases
 from plumbline.engine import run
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Capability, Implementation
@@ -123,14 +122,7 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
 
     for scenario in FIXED:
         one(scenario)
-    configured = settings(
-        max_examples=cases,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    configured(seed(session_seed)(given(scenarios(implementation.capabilities))(one)))()
+    draw_cases(scenarios(implementation.capabilities), one, cases, session_seed, shrink=False)
     report.seconds = time.perf_counter() - began
     return report
 
