@@ -16,7 +16,7 @@ from optimized.towers.checkpoint import Stored, built, fields_of, files_of, obje
 from optimized.towers.kept_grids import KeptGrids
 from optimized.towers.kimi_published import from_published, is_published, published_shapes, renamed_fields
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
-from optimized.towers.tower import FastTower
+from optimized.towers.tower import GeluTower
 from optimized.towers.trunk import Stream, Turns, merged, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
 from plumbline.interface import BadGrid, Checkpoint, DevicePort
@@ -59,7 +59,7 @@ class Weights(NamedTuple):
     projector: Merger
 
 
-class KimiK25Tower(FastTower[Config, Weights]):
+class KimiK25Tower(GeluTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
 
     roots = ("vision_tower.", "mm_projector.")
@@ -177,12 +177,6 @@ class KimiK25Tower(FastTower[Config, Weights]):
         pooled = self.kernels.pool(stream.normed(weights.norm), fields.rows.view(-1, 3), config.pos_emb_time)
         joint = normed(pooled, None, weights.projector.norm, 0, self.kernels).view(shape.rows, -1)
         return (merged(joint, weights.projector, self.kernels),)
-
-    def before_gelu(self) -> list[Linear]:
-        return [block.up for block in self.weights.blocks]
-
-    def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 TABLE = "vision_tower.patch_embed.pos_emb.position_embeddings"

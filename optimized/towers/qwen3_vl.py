@@ -19,7 +19,7 @@ from optimized.towers.checkpoint import built, require, vision_part
 from optimized.towers.kept_grids import KeptGrids
 from optimized.towers.plan import Fields, Grid, Records, Shape, joined, no_windows
 from optimized.towers.qwen import QwenConfig
-from optimized.towers.tower import FastTower
+from optimized.towers.tower import GeluTower
 from optimized.towers.trunk import Stream, merged, normed, through
 from optimized.towers.weights import Block, Linear, Merger, Norm, Read, layer_norm, linear, parameters
 from plumbline.interface import Checkpoint, DevicePort
@@ -45,7 +45,7 @@ class Weights(NamedTuple):
     deepstack: tuple[Merger, ...]
 
 
-class Qwen3VLTower(FastTower[Config, Weights]):
+class Qwen3VLTower(GeluTower[Config, Weights]):
     """``plumbline.interface.LoadedTower``."""
 
     def __init__(self, checkpoint: Checkpoint, port: DevicePort, raw: Mapping[str, Any]) -> None:
@@ -143,12 +143,6 @@ class Qwen3VLTower(FastTower[Config, Weights]):
         four = stream.normed(weights.merger.norm, shape.rows * self.config.block).view(-1, joint)
         rows = merged(four[: shape.rows], weights.merger, self.kernels)
         return rows, *(side[level] for level in range(len(levels)))
-
-    def before_gelu(self) -> list[Linear]:
-        return [block.up for block in self.weights.blocks]
-
-    def mlp(self, x: Tensor, block: Block) -> Tensor:
-        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 def grid(merge: int, side: int, frames: int, height: int, width: int) -> Grid:

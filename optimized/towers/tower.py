@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from optimized.towers.checkpoint import Stored, read_config, require
 from optimized.towers.kernels import kernels_for
 from optimized.towers.plan import Fields, Plan, Records, Shape, plan
 from optimized.towers.trunk import SIDE, Turns
-from optimized.towers.weights import Linear, Read, mapped, tensors, widened
+from optimized.towers.weights import Block, Linear, Read, mapped, tensors, widened
 from plumbline.interface import (
     BadCheckpoint,
     BadGrid,
@@ -39,8 +39,16 @@ from plumbline.interface import (
 GRAPHED = 8192
 """Patches, with padding, of the largest calls that are captured: in larger ones launches cost nothing."""
 
+
+class Layered(Protocol):
+    """A tree of weights, with those of the layers."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+
+
 Config = TypeVar("Config")
-Weights = TypeVar("Weights", bound=tuple[Any, ...])
+Weights = TypeVar("Weights", bound=Layered)
 
 
 class FastTower(ABC, Generic[Config, Weights]):
@@ -99,18 +107,6 @@ class FastTower(ABC, Generic[Config, Weights]):
     @property
     def linear_shapes(self) -> tuple[tuple[int, int], ...]:
         return tuple(sorted({linear.shape for linear in linears(self.weights)}))
-
-    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
-        """See ``plumbline.interface.FusesLinears``."""
-
-        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            return self.kernels.linear_gelu(x, Linear(weight, bias))
-
-        return dict.fromkeys([linear.shape for linear in self.before_gelu()], fused)
-
-    def before_gelu(self) -> list[Linear]:
-        """The linears that ``Kernels.linear_gelu`` evaluates."""
-        return []
 
     # ---------------------------------------------------------------------------------------------------- the families
 
@@ -203,6 +199,21 @@ class FastTower(ABC, Generic[Config, Weights]):
         for old, new in zip(tensors(self.weights), tensors(fresh), strict=True):
             old.copy_(new)
         self.epoch = epoch
+
+
+class GeluTower(FastTower[Config, Weights]):
+    """A tower whose layers have two linears with a GELU between them, which is one operation with the first."""
+
+    def fused_linears(self) -> Mapping[tuple[int, int], Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """See ``plumbline.interface.FusesLinears``."""
+
+        def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return self.kernels.linear_gelu(x, Linear(weight, bias))
+
+        return dict.fromkeys([block.up.shape for block in self.weights.blocks], fused)
+
+    def mlp(self, x: Tensor, block: Block) -> Tensor:
+        return self.kernels.linear(self.kernels.linear_gelu(x, block.up), block.down)
 
 
 def linears(tree: object) -> list[Linear]:
