@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optimized
-from optimized import towers
-from optimized.towers.tower import FastTower
+from mutants.shared.towers import loaded
 from optimized.towers.weights import mapped
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
@@ -19,8 +18,7 @@ ACCEPT = ("EPOCH-003",)
 
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    tower = towers.load(checkpoint, port)
-    assert isinstance(tower, FastTower)
+    tower = loaded(checkpoint, port)
     kept: list[Any] = []
 
     def update(folder: Path, epoch: int) -> None:

@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import optimized
-from optimized import towers
-from optimized.towers.tower import FastTower
+from mutants.shared.towers import loaded
 from optimized.towers.weights import mapped
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
@@ -17,8 +16,7 @@ ACCEPT = ("EPOCH-003",)
 
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    tower = towers.load(checkpoint, port)
-    assert isinstance(tower, FastTower)
+    tower = loaded(checkpoint, port)
 
     def update(folder: Path, epoch: int) -> None:
         tower.weights = mapped(tower.read(folder), port.move)

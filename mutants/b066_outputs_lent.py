@@ -8,9 +8,8 @@ from collections.abc import Hashable, Sequence
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B066"
 PARENT = "optimized"
@@ -23,10 +22,4 @@ class Lent(GraphCache):
         return self._captured[key].outputs
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = Lent(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b066_outputs_lent", tower=tower)
+implementation = dataclasses.replace(optimized.implementation, name="mutant b066_outputs_lent", tower=with_graphs(Lent))

@@ -8,9 +8,8 @@ from collections.abc import Hashable, Sequence
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B071"
 PARENT = "optimized"
@@ -26,10 +25,6 @@ class NoOrder(GraphCache):
         return tuple(output.clone() for output in captured.outputs)
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = NoOrder(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b071_replays_in_no_order", tower=tower)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant b071_replays_in_no_order", tower=with_graphs(NoOrder)
+)

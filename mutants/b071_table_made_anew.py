@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
+from plumbline.interface import DevicePort
 
 BUG = "B071"
 PARENT = "optimized"
@@ -33,10 +33,6 @@ class SharedTable(GraphCache):
         return super().__call__(key, with_table, inputs)
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = SharedTable(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b071_table_made_anew", tower=tower)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant b071_table_made_anew", tower=with_graphs(SharedTable)
+)

@@ -8,9 +8,9 @@ from collections.abc import Hashable, Sequence
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
+from plumbline.interface import DevicePort
 
 BUG = "B072"
 PARENT = "optimized"
@@ -27,10 +27,6 @@ class PlanOfTheCapture(GraphCache):
         return super().__call__(key, body, (patches, self.plans.setdefault(key, plan)))
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = PlanOfTheCapture(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b072_plan_of_the_capture", tower=tower)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant b072_plan_of_the_capture", tower=with_graphs(PlanOfTheCapture)
+)

@@ -8,9 +8,8 @@ import numpy as np
 from torch import Tensor
 
 import optimized
-from optimized import towers
+from mutants.shared.towers import loaded
 from optimized.towers.plan import Plan, Shape
-from optimized.towers.tower import FastTower
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B074"
@@ -19,8 +18,7 @@ ACCEPT = ("GRAPH-002",)
 
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    tower = towers.load(checkpoint, port)
-    assert isinstance(tower, FastTower)
+    tower = loaded(checkpoint, port)
     whole = tower.run
 
     def run(patches: Tensor, made: Plan, shape: Shape, captured: bool) -> tuple[Tensor, ...]:

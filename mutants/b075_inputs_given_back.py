@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, Captured, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B075"
 PARENT = "optimized"
@@ -26,10 +25,6 @@ class GivenBack(GraphCache):
         return captured
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = GivenBack(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b075_inputs_given_back", tower=tower)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant b075_inputs_given_back", tower=with_graphs(GivenBack)
+)

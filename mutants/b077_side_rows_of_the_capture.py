@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 import optimized
+from mutants.shared.towers import with_graphs
 from optimized.graphs import Body, Captured, GraphCache
-from optimized.towers import load
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = "B077"
 PARENT = "optimized"
@@ -27,10 +26,6 @@ class NoLastBranch(GraphCache):
         return self._captured[key]
 
 
-def tower(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    found = load(checkpoint, port)
-    found.graphs = NoLastBranch(port) if found.graphs is not None else None
-    return found
-
-
-implementation = dataclasses.replace(optimized.implementation, name="mutant b077_side_rows_of_the_capture", tower=tower)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant b077_side_rows_of_the_capture", tower=with_graphs(NoLastBranch)
+)

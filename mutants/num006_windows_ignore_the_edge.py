@@ -7,32 +7,22 @@ import dataclasses
 import numpy as np
 
 import optimized
-from optimized import towers
+from mutants.shared.towers import with_grids
 from optimized.towers.plan import Grid
-from optimized.towers.tower import FastTower
-from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 
 BUG = ""
 PARENT = "optimized"
 ACCEPT = ("NUM-006", "NUM-002", "NUM-003")
 
 
-def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
-    tower = towers.load(checkpoint, port)
-    assert isinstance(tower, FastTower)
-    whole = tower.records.grid
-
-    def grid(frames: int, height: int, width: int) -> Grid:
-        found = whole(frames, height, width)
-        if not len(found.windows):
-            return found
-        most = found.windows.max()
-        count, rest = divmod(len(found.patches), most)
-        windows = np.repeat([most, rest], [count, rest > 0]).astype(np.int32)
-        return found._replace(windows=windows)
-
-    tower.records = tower.records._replace(grid=grid)
-    return tower
+def change(found: Grid, frames: int) -> Grid:
+    if not len(found.windows):
+        return found
+    most = found.windows.max()
+    count, rest = divmod(len(found.patches), most)
+    return found._replace(windows=np.repeat([most, rest], [count, rest > 0]).astype(np.int32))
 
 
-implementation = dataclasses.replace(optimized.implementation, name="mutant num006_windows_ignore_the_edge", tower=load)
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant num006_windows_ignore_the_edge", tower=with_grids(change)
+)
