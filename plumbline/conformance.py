@@ -194,11 +194,10 @@ def _suite(
     seed: int,
     console: Console,
 ) -> Collector:
-    marks = "(requirement or workloads) and not own" + (" and not slow" if options.quick else "")
-    flags = ["-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
+    marks = "(requirement or workloads)" + (" and not slow" if options.quick else "")
+    flags = ["--subjects-only", "-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
-    flags += [] if specs[0] == "reference" and not options.quick else ["--subjects-only"]
     flags += [f"--known={d.requirement}" for d in known]
     flags += ["-n", "0", "-s"] if options.inproc else ["-n", str(options.workers)]
     shards = PROFILES[profile].shards

@@ -40,9 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): the requirements of conformance.md that a test is about")
     config.addinivalue_line("markers", "workloads: explores generated workloads; what it judges is in its result")
     config.addinivalue_line("markers", "slow: left out of a quick run")
-    config.addinivalue_line(
-        "markers", "own: about how optimized/ keeps a requirement, and left out of conformance runs"
-    )
     # Tests run in as many processes as there are cores; more threads in each only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.getoption("--plumbline-seed") is None:
