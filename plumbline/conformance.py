@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from plumbline.profiles import PROFILES
+from plumbline.profiles import PROFILES, shards_for
 from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.suite import Collector, Outcome, run_suite
 
@@ -200,8 +200,7 @@ def _suite(
     flags += ["--cases", str(options.cases)] if options.cases else []
     flags += [f"--known={d.requirement}" for d in known]
     flags += ["-n", "0", "-s"] if options.inproc else ["-n", str(options.workers)]
-    shards = PROFILES[profile].shards
-    cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
+    cases = (options.cases or PROFILES[profile].cases) * shards_for(profile, len(specs)) * len(specs)
     console.print(f"suite: {cases} generated workloads and the direct tests")
     with Ticker(console) as ticker:
         return run_suite(flags, ticker.done, quiet=not options.inproc)

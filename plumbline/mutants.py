@@ -52,6 +52,9 @@ WORK = {
     "MOVE-003",
     "PREP-011",
     "WORK-001",
+    "WORK-002",
+    "WORK-003",
+    "WORK-004",
 }
 ASSERTIONS = ("AssertionError", "assert", "Failed")
 """How the message of a test begins that failed by its own judgement and not by an exception."""

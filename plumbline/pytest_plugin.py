@@ -64,13 +64,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    specs = metafunc.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
     if "subject" in metafunc.fixturenames:
-        specs = metafunc.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
         metafunc.parametrize("subject", specs, indirect=True, ids=specs)
     if "shard" in metafunc.fixturenames:
-        from plumbline.profiles import PROFILES
+        from plumbline.profiles import shards_for
 
-        metafunc.parametrize("shard", range(PROFILES[metafunc.config.option.profile].shards))
+        metafunc.parametrize("shard", range(shards_for(metafunc.config.option.profile, len(specs))))
 
 
 @pytest.hookimpl(tryfirst=True)
