@@ -40,13 +40,9 @@ class LruCache:
 
     def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
         key, size = self.key(identity, epoch), self.size(encoded)
-        present = self._entries.get(key)
-        if present is not None and present.rows.shape == encoded.rows.shape:
-            self._entries.move_to_end(key)
-            return True
         if size > self.budget:
             return False
-        if present is not None:
+        if key in self._entries:
             self._remove(key)
         while self.nbytes + size > self.budget:
             self.evict()

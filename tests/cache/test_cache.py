@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 
@@ -33,28 +34,96 @@ def storage_bytes(encoded: Encoded) -> int:
     return sum(storages.values())
 
 
-@pytest.mark.requirement("CACHE-003")
-@pytest.mark.requirement("CACHE-004")
-@pytest.mark.parametrize("seed", range(4))
-def test_reported_bytes_are_the_storage_of_the_entries_and_stay_in_the_budget(
-    subject: Subject, seed: int, about: About
+def entry_of(rng: random.Random, dtype: torch.dtype, rows: int, side_levels: int) -> Encoded:
+    """Random bits, NaNs among them, as views of larger batches."""
+    bits = [
+        torch.tensor([rng.randrange(-(2**31), 2**31) for _ in range(8 * (rows + 2))]) for _ in range(1 + side_levels)
+    ]
+    width = {4: torch.int32, 2: torch.int16}[dtype.itemsize]
+    main, *side = (b.to(width).view(dtype).view(rows + 2, 8)[1 : 1 + rows] for b in bits)
+    return Encoded(main, tuple(side))
+
+
+def bits_of_entry(encoded: Encoded) -> list[torch.Tensor]:
+    return [bits_of(t).clone() for t in (encoded.rows, *encoded.side)]
+
+
+@pytest.mark.requirement("CACHE-001", "CACHE-002", "CACHE-003", "CACHE-004", "CACHE-005", "CACHE-006")
+@pytest.mark.requirement("CACHE-009", "CACHE-012")
+@pytest.mark.requirement("CACHE-013")
+@pytest.mark.parametrize("side_levels", [0, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_puts_and_gets(
+    subject: Subject, seed: int, dtype: torch.dtype, side_levels: int, about: About
 ) -> None:
-    """Any order of puts, repeated ones and views of larger batches among them, and gets."""
-    rng = random.Random(seed)
-    cache = cache_of(subject, rows=20)
-    for _ in range(120):
-        k, rows = rng.randrange(12), rng.randrange(1, 9)
-        if rng.random() < 0.3:
-            cache.get(name(k), 0)
+    """Against a dictionary: what fits exactly, what never fits, no rows at all, keys that are present, other epochs, and
+    entries that somebody still reads when they are evicted."""
+    claimed(subject, Capability.CACHE, *[Capability.SIDE_ROWS] * side_levels)
+    rng, row = random.Random(seed), 8 * dtype.itemsize * (1 + side_levels)
+    tower = TowerRecipe(side_levels=side_levels, row_dtype=str(dtype).removeprefix("torch."))
+    cache = rig_of(subject.implementation, tower, cache_bytes=20 * row).cache
+    assert cache is not None
+    put: dict[tuple[int, int], list[torch.Tensor]] = {}
+    read: list[tuple[Encoded, list[torch.Tensor]]] = []
+
+    def look() -> dict[tuple[int, int], Encoded]:
+        """What is there now. It is all used alike, so that it stays in its order."""
+        found = {key: cache.get(name(key[0]), key[1]) for key in sorted(put)}
+        return {key: entry for key, entry in found.items() if entry is not None}
+
+    def size(entry: Encoded) -> int:
+        return len(entry.rows) * row
+
+    for _ in range(80):
+        kept = look()
+        if rng.random() < 0.05:
+            cache.clear()
+            put.clear()
         else:
-            batch = torch.cat([float_rows(99, rng.randrange(5)), float_rows(k, rows), float_rows(98, 3)])
-            at = len(batch) - 3 - rows
-            cache.put(name(k), 0, Encoded(batch[at : at + rows]))
-        kept = [e for e in (cache.get(name(j), 0) for j in range(12)) if e is not None]
+            key = rng.randrange(6), rng.choice([0, 1, 7])
+            entry = entry_of(rng, dtype, rng.choice([0, 1, 2, 3, 5, 8, 20, 21]), side_levels)
+            done = cache.put(name(key[0]), key[1], entry)
+            bits, fits = bits_of_entry(entry), size(entry) <= 20 * row
+            entry.rows.fill_(1)
+            with about("CACHE-009"):
+                assert bool(done) == fits, f"{len(entry.rows)} rows"
+            if done:
+                put[key] = bits
+            now, others = look(), kept.keys() - {key}
+            with about("CACHE-012"):
+                assert not fits or key in now, "what was put is not there"
+            if not fits:
+                with about("CACHE-009"):
+                    assert now.keys() == kept.keys()
+            elif lost := [size(kept[other]) for other in others - now.keys()]:
+                room = 20 * row - sum(map(size, now.values()))
+                with about("CACHE-013"):
+                    assert max(lost) > room, f"{room} bytes are free, and of entries of {lost} none had to go last"
+        now = look()
         with about("CACHE-004"):
-            assert cache.nbytes <= 20 * ROW
+            assert cache.nbytes <= 20 * row
         with about("CACHE-003"):
-            assert cache.nbytes == sum(storage_bytes(e) for e in kept)
+            assert cache.nbytes == sum(storage_bytes(entry) for entry in now.values())
+        for key, entry in now.items():
+            with about("CACHE-001" if len(entry.rows) == len(put[key][0]) else "CACHE-012"):
+                assert all(torch.equal(a, b) for a, b in zip(bits_of_entry(entry), put[key], strict=True))
+            read.append((entry, put[key]))
+        with about("CACHE-006"):
+            assert all(torch.equal(bits_of(entry.rows), bits[0]) for entry, bits in read), "what was read has changed"
+        del read[:-40]
+
+
+@pytest.mark.requirement("CACHE-003")
+def test_rows_for_which_there_is_no_memory_are_not_counted(subject: Subject) -> None:
+    """A copy that fails half-way through a put."""
+    cache = rig_of(subject.implementation, cache_bytes=2**62).cache
+    assert cache is not None
+    assert cache.put(name(1), 0, Encoded(float_rows(1, 2)))
+    with contextlib.suppress(Exception):
+        cache.put(name(2), 0, Encoded(float_rows(2, 1).expand(2**52, 8)))
+    kept = [entry for entry in (cache.get(name(k), 0) for k in (1, 2)) if entry is not None]
+    assert cache.nbytes == sum(storage_bytes(entry) for entry in kept)
 
 
 @pytest.mark.requirement("CACHE-003")
@@ -93,7 +162,7 @@ def test_an_entry_is_served_for_its_identity_and_epoch_only(subject: Subject) ->
     cache = cache_of(subject, rows=20)
     assert cache.put(name(1), 3, Encoded(float_rows(1, 2)))
     assert cache.get(name(1), 3) is not None
-    for epoch in (0, 2, 4):
+    for epoch in (0, 1, 2, 4, 5, 3 + 2**8, 3 + 2**16, 3 + 2**31, 3 + 2**32, 2**61 + 2):
         assert cache.get(name(1), epoch) is None
     for k in (0, 2, 257, 1 + 2**64, 1 + 2**128, 1 + 2**192):
         assert cache.get(name(k), 3) is None
@@ -119,11 +188,15 @@ def test_a_cache_of_nothing_refuses_everything(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("CACHE-011")
-def test_the_least_recently_used_entry_goes_first(subject: Subject) -> None:
+@pytest.mark.parametrize("used", ["got", "put again"])
+def test_the_least_recently_used_entry_goes_first(subject: Subject, used: str) -> None:
     cache = cache_of(subject, rows=6)
     for k in (1, 2, 3):
         cache.put(name(k), 0, Encoded(float_rows(k, 2)))
-    cache.get(name(1), 0)
+    if used == "got":
+        cache.get(name(1), 0)
+    else:
+        cache.put(name(1), 0, Encoded(float_rows(1, 2)))
     cache.put(name(4), 0, Encoded(float_rows(4, 2)))
     assert [cache.get(name(k), 0) is not None for k in (1, 2, 3, 4)] == [True, False, True, True]
 
@@ -145,3 +218,36 @@ def test_an_entry_with_another_row_count_is_not_served(subject: Subject, first: 
         assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
         step.settle()
         rig.embed.finish(f"r{k}")
+
+
+@pytest.mark.requirement("CACHE-008")
+def test_an_item_that_was_evicted_can_be_cached_again(subject: Subject) -> None:
+    """Two images that fit the cache one at a time, in turns; then the last one again."""
+    rig = rig_of(subject.implementation, cache_bytes=4 * ROW)
+    calls = []
+    for turn, seed in enumerate((1, 2, 1, 2, 2, 1, 1)):
+        prepared = prepared_of(rig, RequestRecipe(f"r{turn}", (image(seed, 4),)))
+        before = len(rig.tower.calls)
+        rig.embed.admit(prepared)
+        rig.embed.step([Chunk(f"r{turn}", 0, len(prepared.token_ids))]).settle()
+        rig.embed.finish(f"r{turn}")
+        calls.append(len(rig.tower.calls) - before)
+    assert calls == [1, 1, 1, 1, 0, 1, 0]
+
+
+@pytest.mark.requirement("EPOCH-001")
+def test_rows_of_a_step_that_settles_after_the_weights_changed_are_not_of_the_new_ones(subject: Subject) -> None:
+    """As in an engine that prepares the next step before the last one is settled."""
+    claimed(subject, Capability.EPOCHS)
+    rig = rig_of(subject.implementation)
+    for name, epoch in (("old", 0), ("new", 1)):
+        prepared = prepared_of(rig, RequestRecipe(name, (image(1),)))
+        rig.embed.admit(prepared)
+        step = rig.embed.step([Chunk(name, 0, len(prepared.token_ids))])
+        result = step.results[0]
+        if epoch == 0:
+            rig.tower.epoch = 1
+            rig.embed.set_epoch(1)
+        step.settle()
+    assert isinstance(result, Rows)
+    assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), image(1), 1, 0))

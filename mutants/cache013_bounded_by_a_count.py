@@ -1,0 +1,31 @@
+"""A cache with a budget of bytes has a bound on its entries as well, which small images reach first."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optimized
+from optimized.cache import LruCache
+from plumbline.interface import Encoded, Identity
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("CACHE-013",)
+
+
+MOST = 4
+
+
+class Few(LruCache):
+    def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
+        done = super().put(identity, epoch, encoded)
+        while len(self._entries) > MOST:
+            self.evict()
+        return done
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant cache013 bounded by a count",
+    cache=Few,
+)

@@ -1,0 +1,24 @@
+"""A cache that is full is emptied, and with it goes what was used last."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import optimized
+from optimized.cache import LruCache
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("CACHE-013",)
+
+
+class Emptied(LruCache):
+    def evict(self) -> None:
+        self.clear()
+
+
+implementation = dataclasses.replace(
+    optimized.implementation,
+    name="mutant cache013 emptied when full",
+    cache=Emptied,
+)
