@@ -10,9 +10,9 @@ from torch import Tensor
 
 from plumbline import closed_form
 from plumbline.bench import Verdicts
-from plumbline.build import payload_of
+from plumbline.build import payload_of, with_strides
 from plumbline.exact import exact_spec
-from plumbline.interface import BadSpans, Implementation, Item, PlumblineError, Span
+from plumbline.interface import BadSpans, Collect, Implementation, Item, PlumblineError, Span
 from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
 
 NAMES = {"image": ("pixel_values", "image_grid_thw"), "video": ("pixel_values_videos", "video_grid_thw")}
@@ -22,7 +22,7 @@ Processed = dict[str, Tensor]
 def as_processed(request: RequestRecipe) -> RequestRecipe:
     """What of a request a processor can give: images and videos with grids, each with its placeholders in row order."""
     items = tuple(
-        ItemRecipe(i.modality, grid=i.grid, parts=i.parts, content=i.content, pieces=i.pieces)
+        ItemRecipe(i.modality, grid=i.grid, parts=i.parts, content=i.content, pieces=i.pieces, strides=i.strides)
         for i in request.items
         if i.grid and i.source != "precomputed"
     )
@@ -36,7 +36,8 @@ def output_of(tower: TowerRecipe, request: RequestRecipe, device: torch.device) 
     for modality, (payload, grid) in NAMES.items():
         members = [item for item in request.items if item.modality == modality]
         if members:
-            processed[payload] = torch.cat([payload_of(tower, item)[0] for item in members]).to(device)
+            whole = torch.cat([payload_of(tower, item)[0] for item in members]).to(device)
+            processed[payload] = with_strides(whole, members[0].strides)
             processed[grid] = torch.tensor([item.grid for item in members]).to(device)
     return ids, processed
 
@@ -53,16 +54,20 @@ def spans_of(tower: TowerRecipe, request: RequestRecipe, modality: str) -> tuple
 
 
 def judge_collected(
-    tower: TowerRecipe, request: RequestRecipe, implementation: Implementation, device: torch.device
+    tower: TowerRecipe,
+    request: RequestRecipe,
+    implementation: Implementation,
+    device: torch.device,
+    collect: Collect | None = None,
 ) -> Verdicts:
-    """Verdicts on one output of a processor that leaves everything on ``device``."""
+    """Verdicts on one output of a processor that leaves everything on ``device``. collect: used before; else a new one."""
     verdicts = Verdicts()
     ids, processed = output_of(tower, request, device)
     sent = [modality for modality in NAMES if NAMES[modality][0] in processed]
     shared = len({closed_form.placeholder_id(tower, modality) for modality in sent}) < len(sent)
     assert implementation.collect
     try:
-        got = implementation.collect(exact_spec(tower))(request.name, ids, processed)
+        got = (collect or implementation.collect(exact_spec(tower)))(request.name, ids, processed)
     except Exception as error:
         typed = isinstance(error, PlumblineError) and bool(error.what and error.where)
         verdicts.check("ISO-003", typed, f"collecting raised {error!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from functools import partial
@@ -55,8 +56,12 @@ def test_generated_outputs_become_requests(
 
     def check(scenario: Scenario) -> None:
         found: list[Violation] = []
+        assert implementation.collect
+        collect = implementation.collect(exact_spec(scenario.tower))
         for one in scenario.requests:
-            found += judge_collected(scenario.tower, as_processed(one), implementation, CPU).violations
+            for gaps in {one.gaps, one.gaps[::-1]}:  # an id again, with as many tokens elsewhere
+                output = dataclasses.replace(as_processed(one), name="r", gaps=gaps)
+                found += judge_collected(scenario.tower, output, implementation, CPU, collect).violations
         for violation in found:
             record_property("broken", violation.requirement)
         assert not found, "\n".join(f"{v.requirement}: {v.message}" for v in found)
