@@ -118,7 +118,7 @@ def _can_share(a: ItemRecipe, b: ItemRecipe) -> bool:
 def _bundle(
     tower: TowerRecipe, request: RequestRecipe, run: list[int], spans: tuple[tuple[tuple[int, int], ...], ...]
 ) -> Item:
-    if len(run) == 1:
+    if len(run) == 1 and not (request.bundle and _can_share(request.items[run[0]], request.items[run[0]])):
         return build_item(tower, request.items[run[0]], spans[run[0]])
     members = [request.items[i] for i in run]
     first = members[0]
@@ -133,7 +133,7 @@ def _bundle(
         source=Source(first.source),
         payload=tuple(p.clone() for p in payloads) if apart else with_strides(torch.cat(payloads), first.strides),
         spans=tuple(span for i in run for span in spans[i]),
-        grid_thw=torch.tensor([m.grid for m in members], dtype=torch.int64),
+        grid_thw=with_strides(torch.tensor([m.grid for m in members], dtype=torch.int64), first.strides),
         extras=extras,
         given=tuple(_given(m) for m in members) if first.given else (),
     )

@@ -112,6 +112,19 @@ def span_beyond_the_prompt(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("ITEM-006", BadSpans)
+def span_one_beyond_the_prompt(request: Request, spec: TowerSpec) -> Request | None:
+    """The prompt is cut one token before the item ends."""
+    spans = _spans(request)
+    if (
+        not spans
+        or spans[-1][1] - spans[-1][0] < 2
+        or any(hi > spans[-1][1] for i in request.items for _, hi in i.spans)
+    ):
+        return None
+    return dataclasses.replace(request, token_ids=request.token_ids[: spans[-1][1] - 1])
+
+
+@fault("ITEM-006", BadSpans)
 def span_negative(request: Request, spec: TowerSpec) -> Request | None:
     spans = _spans(request)
     return _first(request, spans=((spans[0][0] - len(request.token_ids), spans[0][1]), *spans[1:])) if spans else None
@@ -187,6 +200,27 @@ def span_over_text(request: Request, spec: TowerSpec) -> Request | None:
     return dataclasses.replace(request, token_ids=ids)
 
 
+@fault("ITEM-007", BadSpans)
+def span_shifted(request: Request, spec: TowerSpec) -> Request | None:
+    """As many positions as before: a word at one end, and at the other a placeholder of nobody."""
+    spans = _spans(request)
+    ids = {layout.placeholder_id for layout in spec.layouts.values()}
+    if not spans or not spans[0][0] or int(request.token_ids[spans[0][0] - 1]) in ids:
+        return None
+    return _first(request, spans=((spans[0][0] - 1, spans[0][1] - 1), *spans[1:]))
+
+
+@fault("ITEM-007", BadSpans)
+def span_over_the_placeholder_of_another_modality(request: Request, spec: TowerSpec) -> Request | None:
+    spans, layout = _spans(request), _layout(request, spec)
+    others = {one.placeholder_id for one in spec.layouts.values()} - {layout.placeholder_id if layout else None}
+    if not spans or not others:
+        return None
+    ids = request.token_ids.clone()
+    ids[spans[0][0] : spans[0][1]] = min(others)
+    return dataclasses.replace(request, token_ids=ids)
+
+
 @fault("ITEM-002", RowCountMismatch)
 def one_position_too_few(request: Request, spec: TowerSpec) -> Request | None:
     spans = _spans(request)
@@ -215,6 +249,18 @@ def one_position_too_many(request: Request, spec: TowerSpec) -> Request | None:
 def payload_one_entry_short(request: Request, spec: TowerSpec) -> Request | None:
     payload = _plain(request)
     return _first(request, payload=payload[:-1]) if payload is not None and len(payload) > 1 else None
+
+
+@fault("ITEM-002", RowCountMismatch)
+def tensors_of_a_bundle_cut_elsewhere(request: Request, spec: TowerSpec) -> Request | None:
+    """One tensor for each image, as large as all of them together, but the first one has an entry of the second."""
+    payload, grid = _plain(request), _grid(request)
+    if payload is None or grid is None or len(grid) < 2:
+        return None
+    entries = int(grid[0].prod()) if _features(request) else sum(hi - lo for lo, hi in _spans(request)[:1])
+    sizes = [entries + 1, *[1] * (len(grid) - 2)]
+    sizes.append(len(payload) - sum(sizes))
+    return _first(request, payload=tuple(torch.split(payload, sizes))) if sizes[-1] > 0 else None
 
 
 def _grid(request: Request) -> Tensor | None:
@@ -384,6 +430,19 @@ def item_too_large(request: Request, spec: TowerSpec) -> Request | None:
         torch.zeros(patches, *layout.patch_shape),
         ((0, rows),),
         torch.tensor([[1, side, patches // side]]) if layout.has_grid else None,
+    )
+    return Request(request.request_id, torch.full((rows,), layout.placeholder_id), (item,))
+
+
+@fault("PREP-010", TooLarge)
+def too_many_rows(request: Request, spec: TowerSpec) -> Request | None:
+    """Precomputed ones, of an item that has some already."""
+    payload, layout = _plain(request), _layout(request, spec)
+    if payload is None or layout is None or _features(request):
+        return None
+    rows = ITEM_PATCHES + 1
+    item = Item(
+        request.items[0].modality, Source.PRECOMPUTED, payload[:1].expand(rows, *payload.shape[1:]), ((0, rows),)
     )
     return Request(request.request_id, torch.full((rows,), layout.placeholder_id), (item,))
 

@@ -183,7 +183,7 @@ def _request(
         text=draw(_pick([0, 0, 1])),
         listing=draw(_pick([0, 0, 1, 2])) if len(items) > 1 else 0,
         weave=len(items) > 1 and draw(_CHANCE[4]),
-        bundle=len(items) > 1 and draw(_CHANCE[2]),
+        bundle=bool(items) and draw(_CHANCE[2]),
         malformed=draw(_pick(list(FAULTS))) if draw(_CHANCE[6]) else "",
         malformed_at=draw(_pick([0, 1, 2])),
         copies=1 if reuse else draw(_pick([1, 1, 1, 2])),
@@ -212,7 +212,7 @@ def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], dtypes: list[s
     kinds += ["audio"] if Cap.TILES in claims else []
     kinds += ["precomputed"] * 2 if Cap.PRECOMPUTED in claims else []
     kind = draw(_pick(kinds))
-    modality = "image" if kind == "precomputed" else kind
+    modality = draw(_pick(["image", "video"] if Cap.VIDEO in claims else ["image"])) if kind == "precomputed" else kind
     grid, parts = _shape(draw, tower, modality)
     item = ItemRecipe(
         modality=modality,
@@ -332,6 +332,15 @@ def _redressed(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Ite
     return _dress(draw, bare, claims)
 
 
+def _revalued(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
+    """The same extras, one of them with another value: what the images of a bundle differ in."""
+    if not item.extras:
+        return item
+    first, *rest = item.extras
+    value = draw(_pick([1, 2, 3, 1.0, "1", (1,), (1, 2)]))
+    return dataclasses.replace(item, extras=(dataclasses.replace(first, value=value), *rest))
+
+
 def _recontent(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemRecipe) -> ItemRecipe:
     """Same shape and clothes, other content."""
     if item.given and item.given.trusted:
@@ -361,5 +370,5 @@ def _faulted(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: ItemR
 
 _VARIANTS = [
     *(_same, _edited, _edited, _retyped, _reshaped, _remodelled),
-    *(_redressed, _recontent, _recontent, _rekeyed, _rolled, _faulted),
+    *(_redressed, _revalued, _recontent, _recontent, _rekeyed, _rolled, _faulted),
 ]

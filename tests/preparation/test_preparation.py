@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import pytest
 import torch
 
 from plumbline.build import bits_of, build_request, payload_of
-from plumbline.interface import Capability, DuplicateRequest, Failure, Prepared
+from plumbline.interface import (
+    BadExtra,
+    Capability,
+    DuplicateRequest,
+    Failure,
+    Identity,
+    Item,
+    PlumblineError,
+    Prepared,
+)
 from plumbline.malformed import FAULTS, break_request
 from plumbline.parts import claimed, image, rig_of
 from plumbline.resolve import Subject
@@ -26,6 +36,7 @@ BASES = {
     "rows": (TowerRecipe(), (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),)),
     "bundle": (TowerRecipe(), (image(1), image(2, 3))),
     "no tiles": (TILES, (ItemRecipe(grid=None, parts=(0,)),)),
+    "text": (TowerRecipe(), ()),
 }
 NEEDS = {
     "video": Capability.VIDEO,
@@ -109,6 +120,52 @@ def test_the_second_request_with_an_id_is_refused(subject: Subject) -> None:
     assert isinstance(refused, Failure)
     assert isinstance(refused.error, DuplicateRequest)
     assert results[0].request_id == "a"
+
+
+@pytest.mark.requirement("PREP-009")
+def test_the_id_of_a_refused_request_is_in_use(subject: Subject) -> None:
+    rig = rig_of(subject.implementation)
+    good = build_request(TowerRecipe(), RequestRecipe("a", (image(1),)))
+    broken = break_request(good, "payload_none", rig.runtime.spec)
+    assert broken is not None
+    first, second = rig.prepare([broken, good])
+    assert isinstance(first, Failure)
+    assert isinstance(second, Failure), "two results of one id, of which one is a failure and one is not"
+    assert isinstance(second.error, DuplicateRequest)
+
+
+@pytest.mark.requirement("ISO-002", "PREP-006")
+@pytest.mark.parametrize("at", range(6))
+def test_an_item_without_an_identity_fails_its_own_request(subject: Subject, at: int) -> None:
+    """Three requests of one, two and three images in one call, and an ``identify`` that has an error for one of the six."""
+    assert subject.implementation.prepare
+    rig = rig_of(subject.implementation)
+    error = BadExtra("no identity", where="here")
+
+    def identify(items: Sequence[Item]) -> list[Identity | PlumblineError]:
+        seeds = [int(item.payload[0, 0].view(torch.int32)) for item in items]  # type: ignore[index, union-attr]
+        return [error if seed == refused else one for seed, one in zip(seeds, rig.identify(items), strict=True)]
+
+    images = [image(seed) for seed in range(1, 7)]
+    recipes = [
+        RequestRecipe("a", (images[0],)),
+        RequestRecipe("b", tuple(images[1:3])),
+        RequestRecipe("c", tuple(images[3:])),
+    ]
+    requests = [build_request(TowerRecipe(), recipe) for recipe in recipes]
+    alone = [rig.prepare([request])[0] for request in requests]
+    refused = int(bits_of(payload_of(TowerRecipe(), images[at])[0])[0, 0])
+    results = subject.implementation.prepare(rig.runtime, identify)(requests)
+    owner = "abbccc"[at]
+    for request, result, expected in zip(requests, results, alone, strict=True):
+        assert isinstance(expected, Prepared)
+        assert result.request_id == request.request_id
+        if request.request_id == owner:
+            assert isinstance(result, Failure), f"item {at} has no identity"
+        else:
+            assert isinstance(result, Prepared), result
+            assert result.identities == expected.identities
+            assert torch.equal(result.prefix_keys, expected.prefix_keys)
 
 
 @pytest.mark.requirement("PREP-011")
