@@ -12,7 +12,7 @@ import torch
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.feature import LocalFeature
-from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Rows
+from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Retention, Rows
 from plumbline.parts import About, claimed, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import RequestRecipe, TowerRecipe
@@ -77,6 +77,26 @@ def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps:
             rig.embed.finish(f"r{k}")
         alive.append(live_rows())
     assert alive[-1] <= alive[1], f"tensors of rows after each round: {alive}"
+
+
+@pytest.mark.requirement("LIFE-012")
+def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject) -> None:
+    """Requests that have all their rows and are not finished, as while they decode; counted from request to request."""
+    if subject.implementation.retention is Retention.ROWS:
+        pytest.skip("rows are what it declares to keep")
+    tower = TowerRecipe(hidden=HIDDEN)
+    rig = rig_of(subject.implementation, tower, cache_bytes=0)
+    alive = []
+    for turn in range(4):
+        prepared = prepared_of(rig, RequestRecipe(f"r{turn}", (image(10 * turn + 1), image(10 * turn + 2))), tower)
+        rig.embed.admit(prepared)
+        for lo, hi in [(0, 3), (3, len(prepared.token_ids))]:
+            step = rig.embed.step([Chunk(f"r{turn}", lo, hi)])
+            assert all(isinstance(r, Rows) for r in step.results)
+            step.settle()
+            del step
+        alive.append(live_rows())
+    assert alive[-1] <= alive[1], f"tensors of rows after each request: {alive}"
 
 
 @pytest.mark.requirement("CACHE-010")
