@@ -52,9 +52,9 @@ HIDDEN = 40
 """Of no other test, so that its rows can be told from all other tensors."""
 
 
-def live_rows() -> int:
+def live_rows() -> list[torch.Tensor]:
     gc.collect()
-    return sum(type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN for o in gc.get_objects())
+    return [o for o in gc.get_objects() if type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN]
 
 
 @pytest.mark.requirement("LIFE-010")
@@ -75,7 +75,7 @@ def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps:
             del step
         for k in range(2):
             rig.embed.finish(f"r{k}")
-        alive.append(live_rows())
+        alive.append(len(live_rows()))
     assert alive[-1] <= alive[1], f"tensors of rows after each round: {alive}"
 
 
@@ -95,8 +95,26 @@ def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject)
             assert all(isinstance(r, Rows) for r in step.results)
             step.settle()
             del step
-        alive.append(live_rows())
+        alive.append(len(live_rows()))
     assert alive[-1] <= alive[1], f"tensors of rows after each request: {alive}"
+
+
+@pytest.mark.requirement("CACHE-012")
+def test_rows_inside_an_item_are_kept_once(subject: Subject) -> None:
+    claimed(subject, Capability.CACHE)
+    tower = TowerRecipe(hidden=HIDDEN)
+    rig = rig_of(subject.implementation, tower, cache_bytes=1 << 20)
+    prepared = prepared_of(rig, RequestRecipe("r", (image(1),)), tower)
+    rig.embed.admit(prepared)
+    step = rig.embed.step([Chunk("r", 0, 3)])
+    (result,) = step.results
+    assert isinstance(result, Rows)
+    step.settle()
+    count = sum(hi - lo for lo, hi in prepared.items[0].spans)
+    size = count * HIDDEN * result.rows.element_size()
+    del step, result
+    storages = {rows.untyped_storage().data_ptr(): rows.untyped_storage().nbytes() for rows in live_rows()}
+    assert sum(storages.values()) <= size, f"{sum(storages.values())} bytes are kept of rows of {size}"
 
 
 @pytest.mark.requirement("CACHE-010")
