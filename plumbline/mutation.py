@@ -1,6 +1,6 @@
 """Mutation score of optimized/ and reference/: small changes to their source by Cosmic Ray, and which of them the tests see.
 
-    python -m plumbline.mutation [--sample N] [--seed N] [--only FILE ...]
+    python -m plumbline.mutation [--sample N] [--seed N] [--only FILE ...] [--without TESTS ...] [--again REPORT]
 
 Each mutant is written into a copy of the repository and meets the tests that execute its line: first those that judge any
 implementation, then the project's own, up to the first that fails. A survivor that equivalent_mutants.toml explains
@@ -75,7 +75,7 @@ class Selection:
     """Which tests meet a mutant of one package, as measured without mutants. folder: the copy that is mutated. kept: where what
     was measured is kept until a source changes."""
 
-    def __init__(self, folder: Path, package: str, seed: int, kept: Path) -> None:
+    def __init__(self, folder: Path, package: str, seed: int, kept: Path, without: Sequence[str]) -> None:
         self.plan: dict[str, Any] = {"subject": package, "seed": seed}
         sources = [p.read_bytes() for p in sorted(folder.rglob("*.py")) if not p.stem.startswith("mutation")]
         digest = hashlib.sha256(b"".join(sources)).hexdigest()[:16]
@@ -84,7 +84,9 @@ class Selection:
             plan = json.dumps(self.plan | {"lines": str(measured)})
             subprocess.run([sys.executable, "-m", "plumbline.mutation_tests", plan], cwd=folder, check=True)
         found = json.loads(measured.read_text())
-        self.tests: dict[str, Any] = found["tests"]
+        self.tests: dict[str, Any] = {
+            test: about for test, about in found["tests"].items() if not test.startswith(tuple(without))
+        }
         self.at_import: dict[str, list[int]] = found["at_import"]
         self.failed: dict[str, str] = found["failed"]
 
@@ -218,7 +220,11 @@ def score(mutants: Sequence[Mutant]) -> dict[str, object]:
     }
 
 
-def report(mutants: Sequence[Mutant], seed: int, places: int) -> dict[str, object]:
+def identity(mutant: Mutant) -> tuple[str, str, int]:
+    return mutant.file, mutant.operator, mutant.occurrence
+
+
+def report(mutants: Sequence[Mutant], seed: int, places: int, left_out: Sequence[str]) -> dict[str, object]:
     names = sorted({m.file for m in mutants})
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
@@ -228,7 +234,7 @@ def report(mutants: Sequence[Mutant], seed: int, places: int) -> dict[str, objec
         "seed": seed,
         "places": places,
         "excluded": EXCLUDED,
-        "tests": {"folders": FOLDERS, "left_out": LEFT_OUT},
+        "tests": {"folders": FOLDERS, "left_out": left_out},
         "score": {package: score([m for m in mutants if m.file.startswith(f"{package}/")]) for package in PACKAGES},
         "files": {name: score([m for m in mutants if m.file == name]) for name in names},
         "mutants": [asdict(m) for m in mutants],
@@ -242,6 +248,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", action="append", default=[], metavar="FILE", help="mutants of this file alone")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="TESTS", help="a module of tests to leave out"
+    )
+    parser.add_argument("--again", type=Path, metavar="REPORT", help="take over what was killed in this mutation.json")
     parser.add_argument("--report", type=Path, default=Path("report"))
     options = parser.parse_args(argv)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
@@ -257,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(
         f"{len(specs)} mutants of {len(places)} places, seed {seed}; of each package the tests without mutants first"
     )
+    before = json.loads(options.again.read_text())["mutants"] if options.again else []
+    done = {identity(m): m for m in (Mutant(**m) for m in before) if m.outcome in ("killed", "timeout")}
     mutants: list[Mutant] = []
     with copied() as folder:
         forks = Forks(folder)
@@ -264,14 +276,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             mine = [spec for spec in specs if spec.module_path.parts[0] == package]
             if not mine:
                 continue
-            selection = Selection(folder, package, seed, target.parent)
+            selection = Selection(folder, package, seed, target.parent, options.without)
             if selection.failed or not selection.tests:
                 console.print(f"[red]without a mutant, tests of {package} fail:[/] {selection.failed}")
                 return 1
             began = time.perf_counter()
             for count, spec in enumerate(mine, 1):
-                mutants.append(run_one(spec, selection, forks, known))
-                target.write_text(json.dumps(report(mutants, seed, len(places)), indent=1) + "\n")
+                key = str(spec.module_path), spec.operator_name, spec.occurrence
+                mutants.append(done.get(key) or run_one(spec, selection, forks, known))
+                left_out = [*LEFT_OUT, *options.without]
+                target.write_text(json.dumps(report(mutants, seed, len(places), left_out), indent=1) + "\n")
                 left = (time.perf_counter() - began) / count * (len(mine) - count) / 60
                 console.print(f"[dim]{package} {count}/{len(mine)}, {left:.0f} min left[/] {line_of(mutants[-1])}")
     os.chdir(ROOT)
