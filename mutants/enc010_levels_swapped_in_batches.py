@@ -11,7 +11,7 @@ from plumbline.interface import Encoded
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("ENC-010", "ENC-001", "ENC-012", "ENC-006")
+ACCEPT = ("ENC-010", "ENC-001", "ENC-005", "ENC-013")
 
 
 class Swapped(PackingEncoder):

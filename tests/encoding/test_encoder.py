@@ -91,8 +91,7 @@ def test_nothing_to_encode_gives_nothing(subject: Subject) -> None:
 @pytest.mark.requirement("ENC-001")
 @pytest.mark.requirement("ENC-005")
 def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) -> None:
-    side = Capability.SIDE_ROWS in subject.implementation.capabilities
-    tower = TowerRecipe(merge=2, side_levels=int(side))
+    tower = dataclasses.replace(with_side_rows(subject), merge=2)
     recipes = [
         ItemRecipe(modality=m, grid=(t, 2 * h, 2 * w), parts=(t * 4 * h * w,), content=Content(s))
         for m, t, h, w, s in [
