@@ -36,7 +36,7 @@ def item_positions(item: Item) -> Tensor:
 
 
 def needed(prepared: Prepared, chunk: Chunk) -> list[Item]:
-    """The items with a row inside the chunk. WORK-001."""
+    """The items with a row inside the chunk. WORK-001, WORK-003."""
     return [item for item in prepared.items if any(lo < chunk.hi and chunk.lo < hi for lo, hi in item.spans)]
 
 
