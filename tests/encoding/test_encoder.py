@@ -111,3 +111,15 @@ def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) ->
             assert isinstance(single, Encoded)
             for a, b in zip((result.rows, *result.side), (single.rows, *single.side), strict=True):
                 assert torch.equal(bits_of(a), bits_of(b))
+
+
+@pytest.mark.requirement("ENC-002", "ENC-003")
+@pytest.mark.parametrize("over", [0, 1])
+def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(subject: Subject, over: int) -> None:
+    claimed(subject, Capability.BATCHING)
+    sizes = (9, 2, 4, 5)
+    rig = rig_of(subject.implementation, patches=sum(sizes) - over)
+    rig.encoder.encode([item_of(image(seed, patches)) for seed, patches in enumerate(sizes)])
+    calls = [call.patches for call in rig.tower.calls]
+    assert sum(calls) == sum(sizes)
+    assert len(calls) == 1 + over
