@@ -72,7 +72,7 @@ def chunk_rows(prepared: Prepared, chunk: Chunk, encoder: Encoder, runtime: Runt
 
 @dataclass(eq=False)
 class Settled:
-    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009."""
+    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009, LIFE-012."""
 
     results: Sequence[Rows | Failure]
     read: Sequence[tuple[RequestId, Sequence[Feature]]]

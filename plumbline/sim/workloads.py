@@ -147,16 +147,16 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
 
 def _own_features(scenario: Scenario, implementation: Implementation) -> bool:
     """Whether lazy payloads are the harness's own, which go up by a copy that waits."""
-    fenced = any(item.fence for request in scenario.requests for item in request.items)
+    struck = any(item.fence or item.gone for request in scenario.requests for item in request.items)
     sent = scenario.transport and Capability.TRANSPORT in implementation.capabilities
-    return scenario.lazy and (fenced or not sent)
+    return scenario.lazy and (struck or not sent)
 
 
 def without_faults(scenario: Scenario) -> Scenario:
     def whole(request: RequestRecipe) -> RequestRecipe:
         return dataclasses.replace(request, items=tuple(dataclasses.replace(i, fault=False) for i in request.items))
 
-    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests))
+    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests), hiccups=())
 
 
 def _image(content: int, patches: int) -> ItemRecipe:
