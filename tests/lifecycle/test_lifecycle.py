@@ -79,7 +79,7 @@ def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps:
     assert alive[-1] <= alive[1], f"tensors of rows after each round: {alive}"
 
 
-@pytest.mark.requirement("LIFE-012")
+@pytest.mark.requirement("LIFE-013")
 def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject) -> None:
     """Requests that have all their rows and are not finished, as while they decode; counted from request to request."""
     if subject.implementation.retention is Retention.ROWS:

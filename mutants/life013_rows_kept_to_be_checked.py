@@ -10,7 +10,7 @@ from plumbline.interface import Cache, Encoded, Encoder, RequestId, Runtime
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("LIFE-012",)
+ACCEPT = ("LIFE-013",)
 
 
 class Remembers(Embedder):
@@ -29,5 +29,5 @@ class Remembers(Embedder):
 
 
 implementation = dataclasses.replace(
-    optimized.implementation, name="mutant life012_rows_kept_to_be_checked", embed=Remembers
+    optimized.implementation, name="mutant life013_rows_kept_to_be_checked", embed=Remembers
 )
