@@ -184,3 +184,12 @@ def test_rows_that_come_ready_cost_no_rank_an_image(patches: list[int], ready: l
     images = [item_of(image(0, count)) for count in patches]
     rows = [replace(item_of(image(0, count)), source=Source.PRECOMPUTED) for count in ready]
     assert shared.owners([*rows, *images])[len(rows) :] == shared.owners(images)
+
+
+@settings(max_examples=60, database=None, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 20), st.integers(2, 5), st.sampled_from([Source.PIXELS, Source.PRECOMPUTED]))
+def test_equal_items_are_dealt_out_evenly(patches: int, count: int, size: int, source: Source) -> None:
+    shared = SharedEncoder(RUNTIME, Plain(Alone(size)), Peers(Alone(size)))
+    owners = shared.owners([replace(item_of(image(0, patches)), source=source)] * count)
+    dealt = [owners.count(rank) for rank in range(size)]
+    assert max(dealt) - min(dealt) <= 1
