@@ -1,0 +1,35 @@
+"""Ours: a lease's generation is kept in one byte, and after 255 publications it says that the slot is nobody's."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import count
+
+import optimized
+from optimized.transport import SharedMemoryTransport
+from optimized.transport.pool import Pool
+from optimized.transport.publisher import PoolPublisher
+from plumbline.interface import DevicePort, Domain
+
+BUG = ""
+PARENT = "optimized"
+ACCEPT = ("POOL-005", "POOL-006", "POOL-001", "ISO-001")
+
+
+class Places(Pool):
+    def __init__(self, domain: Domain, worker: int, port: DevicePort) -> None:
+        super().__init__(domain, worker, port)
+        self._generations = (number % 255 + 1 for number in count())
+
+
+class Mutant(PoolPublisher):
+    pool_type = Places
+
+
+class Transport(SharedMemoryTransport):
+    publisher_type = Mutant
+
+
+implementation = dataclasses.replace(
+    optimized.implementation, name="mutant pool_generation_of_one_byte", transport=Transport
+)
