@@ -326,14 +326,14 @@ class RankSide(Stage):
             return
         rank = nth(self.subscribers, act.who)
         message = spoiled(self.tickets[-1 - act.what // 16 % len(self.tickets)][1].message, act.what)
+        features: list[Feature] = []
         try:
             got = self.subscribers[rank].receive(message)
-            for item in got.items:
-                for part in parts_of(item.payload):
-                    if isinstance(part, Feature):
-                        part.ready()
-                        bits_of(part.open(CPU)).clone()
-                        part.check()
+            features += [p for item in got.items for p in parts_of(item.payload) if isinstance(p, Feature)]
+            for feature in features:
+                feature.ready()
+                bits_of(feature.open(CPU)).clone()
+                feature.check()
         except Exception as error:
             said = f"a damaged message of {len(message)} bytes: {type(error).__name__}: {error}"
             self.model.check("MSG-002", isinstance(error, PlumblineError), said)
@@ -341,6 +341,8 @@ class RankSide(Stage):
         else:
             self.model.check("MSG-002", isinstance(got, Prepared), f"a damaged message became {type(got).__name__}")
             self.model.doubt(rank)
+        for feature in features:  # which may be of a lease that is still to come
+            self.must("release", "POOL-017", feature.release)
 
 
 def _overwrite(prepared: Prepared) -> None:

@@ -44,11 +44,12 @@ class Stage:
         return transport_of(self.implementation, self.domain).subscriber(rank)
 
     def told_of(self, number: int) -> None:
-        """All ranks hear that a worker is dead."""
-        for rank, subscriber in self.subscribers.items():
+        """All ranks hear that a worker is dead. What it left behind is gone for those that start later, too."""
+        for subscriber in self.subscribers.values():
             self.must("lost", "POOL-007", lambda s=subscriber: s.lost(number))  # type: ignore[misc]
-            for worker in self.workers:
-                if self.number(worker) == number:
+        for worker in self.workers:
+            if self.number(worker) == number and self.subscribers:
+                for rank in range(self.case.ranks):
                     self.model.lose_worker(rank, worker)
 
     def must(self, what: str, requirement: str, call: Callable[[], T]) -> T:
