@@ -32,7 +32,7 @@ from plumbline.interface import (
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
+from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 from plumbline.transport_path import Path
@@ -58,7 +58,7 @@ class TokenEmbedding:
 def budgets_of(scenario: Scenario) -> Budgets:
     tower = scenario.tower
     row = tower.hidden * (1 + tower.side_levels) * ITEMSIZE[tower.row_dtype]
-    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
+    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, scenario.item_patches)
 
 
 def run(
@@ -73,8 +73,11 @@ def run(
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
+    kind = Run
+    if scenario.script:
+        from plumbline.recorded import RecordedRun as kind  # it is a Run itself
     try:
-        run = _Run(scenario, rig, trace, implementation)
+        run = kind(scenario, rig, trace, implementation)
         run.go()
         run.finish()
         run.close()
@@ -83,7 +86,9 @@ def run(
     return trace
 
 
-class _Run:
+class Run:
+    """One implementation under a scenario's own schedule."""
+
     def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, implementation: Implementation) -> None:
         self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, implementation.capabilities
         by_transport = scenario.lazy and scenario.transport and Capability.TRANSPORT in self.claims
@@ -481,6 +486,8 @@ class _Run:
             result = record.results[k] if k < len(record.results) else None
             if isinstance(result, Rows) and e.id not in lost:
                 self._served(e, s)
+                if e.position == len(e.prepared.token_ids):
+                    self._finish(e, "done")
                 continue
             error: PlumblineError | None = result.error if isinstance(result, Failure) else None
             if isinstance(error, EpochChanged):
@@ -497,5 +504,3 @@ class _Run:
         if e.underway:
             self.trace.reach.add("cut inside an item")
         self.tree.append((e.prepared.prefix_keys.tolist(), s.chunk.hi))
-        if e.position == len(e.prepared.token_ids):
-            self._finish(e, "done")

@@ -56,23 +56,23 @@ class WorkJudge(Bench):
         caches = self.claimed(Capability.CACHE, Capability.DEDUPE)
         if caches and not self.fenced and not self.faulty and self._all_fit() and not self._epoch_comes_back():
             allowed = self._distinct()
-            twice = [k for k, n in encoded.items() if n > allowed.get(k, 1)]
+            twice = [k for k, n in encoded.items() if n > allowed.get(k[0], 1)]
             self.check(
                 "CACHE-008", not twice, f"{len(twice)} items were encoded again though the cache holds all of them"
             )
 
     def _distinct(self) -> dict[object, int]:
-        """By fingerprint and epoch: how many items of different identity look alike to a tower."""
+        """By fingerprint: how many items of different identity look alike to a tower."""
         truths: dict[Fingerprint, set[object]] = {}
         for s in self.trace.submissions:
             for item in s.recipe.items:
                 truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
-        return {(f, e): len(t) for f, t in truths.items() for e in range(3)}
+        return {f: len(t) for f, t in truths.items()}
 
     def _epoch_comes_back(self) -> bool:
         """What was cached of it may have been dropped in between."""
         epochs = [k for k, _ in itertools.groupby(record.epoch for record in self.trace.steps)]
-        changes = [op.request % 3 for op in self.trace.scenario.ops if op.kind == "epoch"]
+        changes = self.trace.scenario.epochs
         return len(set(epochs)) < len(epochs) or len({0, *changes}) < 1 + len(changes)
 
     def _all_fit(self) -> bool:
@@ -81,7 +81,7 @@ class WorkJudge(Bench):
         for s in self.trace.submissions:
             for item in s.recipe.items:
                 rows[closed_form.truth(self.tower, item)] = closed_form.row_count(self.tower, item)
-        epochs = 1 + sum(op.kind == "epoch" for op in self.trace.scenario.ops)
+        epochs = 1 + len(self.trace.scenario.epochs)
         return sum(rows.values()) * epochs <= self.trace.scenario.cache_rows
 
     def _work_of(self, record: StepRecord, encoded: Counter[Fingerprint]) -> None:
