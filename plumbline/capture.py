@@ -154,6 +154,11 @@ class Capture:
         return {"results": [(self._name("id", name), result) for name, result in results]}
 
     @_event
+    def settled(self) -> Data:
+        """The rows of the oldest step that was not settled yet may enter the cache. Of use where that can come late."""
+        return {}
+
+    @_event
     def encoded(self, items: Iterable[tuple[Name | None, int | None]]) -> Data:
         """One call of the encoder in this step: (digest, how many rows came; None: it failed) of each item."""
         return {"items": [(None if digest is None else self._name("digest", digest), rows) for digest, rows in items]}

@@ -115,6 +115,10 @@ class Results(Event, tag="results"):
     results: tuple[tuple[Name, Count | str], ...]
 
 
+class Settled(Event, tag="settled"):
+    """Of the oldest step that was not yet."""
+
+
 class Encoded(Event, tag="encoded"):
     """One call of the encoder: (digest, rows), null where it failed or where the item is not known."""
 
@@ -149,7 +153,9 @@ class End(Event, tag="end"):
     why: str
 
 
-AnyEvent = Header | Engine | Request | Step | Results | Encoded | Cache | Retract | Abort | Finish | Epoch | End
+AnyEvent = (
+    Header | Engine | Request | Step | Results | Settled | Encoded | Cache | Retract | Abort | Finish | Epoch | End
+)
 _event = msgspec.json.Decoder(AnyEvent)
 
 

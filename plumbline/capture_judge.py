@@ -39,7 +39,6 @@ class _Now:
     needs: set[str] = field(default_factory=set)
     fresh: set[str] = field(default_factory=set)
     encoded: Counter[str] = field(default_factory=Counter)
-    failed: set[str] = field(default_factory=set)
     short: dict[str, Finding] = field(default_factory=dict)
     """Hits with another number of rows, by digest. Right where the item is encoded after all."""
     begun: bool = False
@@ -61,6 +60,8 @@ class TraceJudge:
         self.kept: dict[tuple[str, int], int] = {}
         """Rows by digest and epoch that may be in the cache."""
         self.all_put: dict[tuple[str, int], int] = {}
+        self.encoded: set[str] = set()
+        self.failed: set[str] = set()
         self.now = _Now()
         self.where = ""
 
@@ -168,9 +169,10 @@ class TraceJudge:
             if digest is None:
                 continue
             if rows is None:
-                self.now.failed.add(digest)
+                self.failed.add(digest)
                 continue
             self.now.encoded[digest] += 1
+            self.encoded.add(digest)
             if digest in self.items and self.items[digest][1].source == "precomputed":
                 self._broken("ENC-008", "an item that came as rows went through the encoder")
             if self.now.begun and digest not in self.now.needs:
@@ -195,7 +197,7 @@ class TraceJudge:
         elif event.what == "evict":
             self.kept = {k: n for k, n in self.kept.items() if k[0] != event.digest}
         elif event.what == "put":
-            if event.digest in self.now.failed and not self.now.encoded[event.digest]:
+            if event.digest in self.failed - self.encoded:
                 self._broken("CACHE-010", "rows were cached of an item that could not be encoded")
             self.kept[key] = self.all_put[key] = event.rows
             if self.engine.evictions and sum(self.kept.values()) > self.engine.cache_rows:

@@ -21,6 +21,7 @@ from plumbline.capture_file import (
     Recording,
     Request,
     Retract,
+    Settled,
     Step,
 )
 from plumbline.scenario import (
@@ -116,9 +117,10 @@ class _Builder:
         self.left_out: dict[str, str] = {}
         self.unknown = 0
         failures = [(n, rows) for _, e in recording.events if isinstance(e, Encoded) for n, rows in e.items]
-        self.faulty = {name for name, rows in failures if rows is None} - {
-            n for n, rows in failures if rows is not None
-        }
+        encoded = {name for name, rows in failures if rows is not None}
+        self.faulty = {name for name, rows in failures if rows is None} - encoded
+        self.transient = sum(rows is None and name in encoded for name, rows in failures)
+        self.unsettled, self.settles, self.late = 0, False, False
         self.outcomes = recording.outcomes()
 
     def take(self, where: str, event: object) -> bool:
@@ -126,7 +128,11 @@ class _Builder:
         if isinstance(event, Request):
             return self._request(where, event)
         if isinstance(event, Step):
+            self.late |= self.unsettled > 0
+            self.unsettled += 1
             self._step(where, event)
+        elif isinstance(event, Settled):
+            self.unsettled, self.settles = self.unsettled - 1, True
         elif isinstance(event, Epoch):
             self.acts.append(Act("epoch", event.epoch))
         elif isinstance(event, Retract | Abort | Finish):
@@ -202,6 +208,7 @@ class _Builder:
             patches_per_call=self.engine.patches_per_call,
             prepare_together=False,
             eager_retract=False,
+            settle_late=self.settles and self.late,
             script=tuple(self.acts),
             item_patches=max(ITEM_PATCHES, largest),
         )
@@ -217,6 +224,10 @@ class _Builder:
         said += [f"a request is left out, {why}" for why in list(self.left_out.values())[:3]]
         if len(self.left_out) > 3:
             said.append(f"{len(self.left_out) - 3} more requests are left out for such reasons")
+        if self.transient:
+            said.append(
+                f"{self.transient} times an item failed that was encoded at another time: here it does not fail"
+            )
         if self.unknown:
             said.append(f"{self.unknown} chunks and calls are left out: their requests began before the capture")
         if self.stopped:

@@ -137,6 +137,7 @@ class _Step:
 
     def settle(self) -> list[Failure]:
         failures = self._step.settle()
+        self._capture.settled()
         if failures:
             self._capture.results([(f.request_id, type(f.error).__name__) for f in failures])
         return failures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plumbline.engine import Run
-from plumbline.interface import Chunk, Rows
+from plumbline.interface import Chunk, EncodingFailed, Failure, Rows
 from plumbline.trace import Entry, Scheduled, StepRecord
 
 
@@ -54,5 +54,9 @@ class RecordedRun(Run):
         """What becomes of a request that fails is the script's to say."""
         lost = {f.request_id for f in record.settled}
         for s, result in zip(record.scheduled, record.results, strict=False):
-            if s.entry is not None and not s.fault and isinstance(result, Rows) and s.entry.id not in lost:
+            if s.entry is None or s.fault:
+                continue
+            if isinstance(result, Rows) and s.entry.id not in lost:
                 self._served(s.entry, s)
+            elif isinstance(result, Failure) and isinstance(result.error, EncodingFailed):
+                s.entry.failed_in = record.number

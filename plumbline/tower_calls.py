@@ -136,7 +136,7 @@ class Draw:
 
     def updates(self) -> tuple[Step, ...]:
         calls = [self.call(self.random.randint(1, 24)) for _ in range(3)]
-        return (*calls, Update(1), *calls, Update(2), calls[0], Update(3), *calls, calls[0])
+        return (*calls, Update(1), *calls, Update(2), calls[0], Update(3), *calls, Update(1), calls[0])
 
 
 def alone(spec: TowerSpec, picture: Picture) -> Packed:

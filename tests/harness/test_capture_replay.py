@@ -51,9 +51,10 @@ def items_changed(scenario: Scenario, change: Callable[[ItemRecipe], ItemRecipe]
     return dataclasses.replace(scenario, requests=tuple(requests))
 
 
-def without_fences(scenario: Scenario) -> Scenario:
-    """Leases are not part of a trace."""
-    return items_changed(scenario, lambda item: dataclasses.replace(item, fence=False))
+def untroubled(scenario: Scenario) -> Scenario:
+    """Leases are not part of a trace, nor is what made a tower call fail once."""
+    whole = items_changed(scenario, lambda item: dataclasses.replace(item, fence=False, gone=False))
+    return dataclasses.replace(whole, hiccups=())
 
 
 def admitted(recording: Recording) -> bool:
@@ -108,7 +109,7 @@ def test_any_workload_captured_and_replayed_gives_the_same_calls_rows_and_verdic
     implementation = resolve(name).implementation
 
     def one(scenario: Scenario) -> None:
-        assert_comes_back(without_fences(scenario), implementation)
+        assert_comes_back(untroubled(scenario), implementation)
 
     draw_cases(scenarios(DRAWN), one, 60, 11, shrink=False)
 
@@ -168,7 +169,7 @@ def test_a_trace_depends_on_pixels_and_text_only_by_which_items_are_equal() -> N
 
     def one(scenario: Scenario) -> None:
         nonlocal compared
-        this = dataclasses.replace(without_fences(scenario), prefix_cache=False)
+        this = dataclasses.replace(untroubled(scenario), prefix_cache=False)
         this = items_changed(this, lambda i: dataclasses.replace(i, content=Content(max(0, i.content.seed))))
         that = other_contents(this)
         if equalities(this) == equalities(that):
@@ -309,6 +310,26 @@ def test_real_sizes_keep_their_counts_and_lose_their_widths(tmp_path: Path) -> N
     assert not broken
     assert [c.patches for step in trace.steps for c in step.calls] == [8112]
     assert [len(r.positions) for step in trace.steps for r in step.results if isinstance(r, Rows)] == [1015, 1013]
+
+
+def test_steps_that_were_settled_late_are_settled_late_again(tmp_path: Path) -> None:
+    step: tuple[object, ...] = ("step", [("r", 0, 4)])
+    for number, (acts, late) in enumerate(
+        [([step, step], False), ([step, ("settled",), step, ("settled",)], False), ([step, step, ("settled",)], True)]
+    ):
+        calls = [("request", "r", 4, [IMAGE]), *acts]
+        assert replay_of(tmp_path / str(number), calls).scenario.settle_late == late
+
+
+def test_an_item_that_failed_once_does_not_fail_again_and_is_named(tmp_path: Path) -> None:
+    calls: list[tuple[object, ...]] = [
+        ("request", "r", 8, [IMAGE, IMAGE._replace(digest=b"b", spans=[(4, 6)], pad=8)]),
+        *(("step", [("r", 0, 8)]), ("encoded", [(b"a", None), (b"b", None)])),
+        *(("step", [("r", 0, 8)]), ("encoded", [(b"a", 2), (b"b", None)])),
+    ]
+    replay = replay_of(tmp_path, calls)
+    assert [item.fault for item in replay.scenario.requests[0].items] == [False, True]
+    assert "1 times an item failed" in replay.notes[0]
 
 
 def test_a_long_trace_is_replayed_up_to_where_its_items_are_too_many(tmp_path: Path) -> None:
