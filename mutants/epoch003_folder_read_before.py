@@ -26,7 +26,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
             whole(folder, epoch)
             seen.add(folder)
 
-    tower.update = update
+    tower.update = update  # type: ignore[method-assign]
     return tower
 
 

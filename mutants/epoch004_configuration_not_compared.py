@@ -21,7 +21,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
     def config_of(raw: Mapping[str, Any]) -> Any:
         return tower.config
 
-    tower.config_of = config_of
+    tower.config_of = config_of  # type: ignore[method-assign]
     return tower
 
 

@@ -22,7 +22,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
         tower.epoch = epoch
         whole(folder, epoch)
 
-    tower.update = update
+    tower.update = update  # type: ignore[method-assign]
     return tower
 
 

@@ -26,7 +26,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
             next(iter(tensors(tower.weights))).zero_()  # what had been read by then
             raise
 
-    tower.update = update
+    tower.update = update  # type: ignore[method-assign]
     return tower
 
 

@@ -15,7 +15,7 @@ ACCEPT = ("NUM-006", "NUM-002", "NUM-003")
 
 def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
     tower = loaded(checkpoint, port)
-    deepstack = getattr(tower.weights, "deepstack", ())
+    deepstack: tuple[object, ...] = getattr(tower.weights, "deepstack", ())
     if len(deepstack) > 2:
         tower.weights = tower.weights._replace(deepstack=(*deepstack[:-1], deepstack[-2]))
     return tower
