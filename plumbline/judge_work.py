@@ -159,9 +159,15 @@ class WorkJudge(Bench):
                 )
 
     def _encoded_before(self, s: Scheduled, record: StepRecord) -> set[Fingerprint]:
-        """What was encoded for the same chunk when it failed, by other items' fault."""
-        earlier = [one for one in self.trace.steps if one.number == s.retry_of and one.epoch == record.epoch]
-        return {f for one in earlier for call in one.calls if not call.failed for f in call.items if self._alone(f)}
+        """What was encoded for the same chunk, and for no other, when it failed by other items' fault."""
+        found: set[Fingerprint] = set()
+        for one in self.trace.steps:
+            if one.number == s.retry_of and one.epoch == record.epoch:
+                others = [o for o in one.scheduled if o.chunk.request_id != s.chunk.request_id]
+                theirs = {fingerprint(self.tower, item) for o in others for item in self.needed(o).values()}
+                done = {f for call in one.calls if not call.failed for f in call.items}
+                found |= {f for f in done - theirs if self._alone(f)}
+        return found
 
     def _alone(self, f: Fingerprint) -> bool:
         """Whether one identity only looks like this to a tower."""
