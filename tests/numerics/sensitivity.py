@@ -1,6 +1,6 @@
 """How small a planted fault each comparison of towers sees, and how far from each bound the towers without one are.
 
-    python -m tests.numerics.sensitivity --out FILE          # minutes on one core
+    python -m tests.numerics.sensitivity --out FILE          # two minutes on an idle core
 
 Small fast towers of every family in float32 and bfloat16, by the comparisons of the suite and by customary ones.
 """
