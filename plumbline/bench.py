@@ -100,7 +100,7 @@ class Bench:
             for item in s.recipe.items
             if item.fence and trace.scenario.lazy
         }
-        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
+        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items) or bool(trace.scenario.hiccups)
 
     def check(self, requirement: str, holds: bool, message: str = "") -> bool:
         return self.verdicts.check(requirement, holds, message)

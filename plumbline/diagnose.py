@@ -90,6 +90,7 @@ def _one_dtype(i: ItemRecipe) -> ItemRecipe:
 
 NO_CACHE, NO_EPOCH = "no cache", "no change of epoch"
 NO_FENCE, NO_FAULT = "no fenced payloads", "no item that the tower fails on"
+NO_HICCUP, NO_GONE = "no tower call that fails once", "no payload that is gone"
 
 SIMPLIFICATIONS: list[Simplification] = [
     (("CACHE-001",), NO_CACHE, _set(cache_rows=0)),
@@ -107,6 +108,9 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("LIFE-008",), "payloads present from the start", _set(lazy=False)),
     (("POOL-001",), "payloads that come by no transport", _set(transport=False)),
     (("LIFE-009",), NO_FENCE, _item(fence=False)),
+    (("LIFE-012",), "each step settled before the next", _set(settle_late=False)),
+    (("ENC-012",), NO_HICCUP, _set(hiccups=())),
+    (("ENC-013",), NO_GONE, _item(gone=False)),
     (("ENC-006",), NO_FAULT, _without(lambda i: i.fault)),
     (("EPOCH-001",), NO_EPOCH, _retract_instead_of_epochs),
     (("EPOCH-002",), "requests retracted before an epoch changes", _set(eager_retract=True)),

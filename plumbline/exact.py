@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from plumbline.closed_form import FAULT_BYTE, extra_numbers, head_code, text_code
-from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, TowerSpec
+from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, Tower, TowerSpec
 from plumbline.scenario import VOCABULARY, TowerRecipe, mix
 
 _VIEWS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -40,6 +40,29 @@ def _mix(z: Tensor) -> Tensor:
 
 class TowerFault(RuntimeError):
     """What the exact tower raises on a faulty item."""
+
+
+class UnsteadyTower:
+    """A tower that raises in some of its calls, counted from 0, whatever is in them: there was no memory at that moment."""
+
+    def __init__(self, tower: Tower, failing: tuple[int, ...]) -> None:
+        self._tower, self._failing = tower, failing
+        self.spec = tower.spec
+        self._calls = 0
+
+    @property
+    def epoch(self) -> int:
+        return self._tower.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._tower.epoch = epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        self._calls += 1
+        if self._calls - 1 in self._failing:
+            raise TowerFault("there was no memory for this call")
+        return self._tower(packed)
 
 
 class ExactTower:

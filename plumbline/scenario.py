@@ -79,7 +79,7 @@ class ItemRecipe:
 
     grid: (t, h, w) in patches, or None. parts: dim 0 of each payload tensor. pieces: spans that its rows are cut into.
     span_order: how the spans are listed. strides: memory layout of the payload. fault: the tower raises on it.
-    fence: the lazy payload is fenced off when it is first read.
+    fence: the lazy payload is fenced off when it is first read. gone: it cannot be opened.
     """
 
     modality: str = "image"
@@ -95,6 +95,7 @@ class ItemRecipe:
     given: GivenRecipe | None = None
     fault: bool = False
     fence: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ class Scenario:
     """chunks: sizes of successive chunks, cycled. running: requests prefilled together. ahead: how many more are admitted
     and wait. cache_rows: cache budget, in rows
     with their side rows. transport: lazy payloads come by the implementation's own transport, except in requests with a
-    fence. eager_retract: the engine retracts all requests at a change of epoch by itself."""
+    fence. eager_retract: the engine retracts all requests at a change of epoch by itself. settle_late: each step is settled
+    when the next one has begun. hiccups: tower calls, counted from 0, that raise whatever is in them. retries: how often a
+    request whose chunk failed to be encoded sends it again."""
 
     tower: TowerRecipe = TowerRecipe()
     requests: tuple[RequestRecipe, ...] = ()
@@ -143,6 +146,9 @@ class Scenario:
     transport: bool = False
     prepare_together: bool = True
     eager_retract: bool = True
+    settle_late: bool = False
+    hiccups: tuple[int, ...] = ()
+    retries: int = 0
     ops: tuple[Op, ...] = ()
 
     def dumps(self) -> str:
