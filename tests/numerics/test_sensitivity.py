@@ -19,7 +19,7 @@ from tests.numerics.faults import FAULTS, of_family, planted
 from tests.numerics.sensitivity import Bench, drawn
 from tests.numerics.towers import CALLS, Grid, outputs
 
-pytestmark = [pytest.mark.usefixtures("single_thread"), pytest.mark.own]
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 BenchOf = Callable[[str, torch.dtype], Bench]
 PLANTED = [(family, name) for family in FAMILIES for name in of_family(family)]
