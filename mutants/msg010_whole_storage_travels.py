@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 import optimized
 from optimized.transport import SharedMemoryTransport, messages
 from optimized.transport.publisher import PoolPublisher, PoolTicket
@@ -24,7 +26,7 @@ class Sender(PoolPublisher):
         if ticket._lease is None:
             for item, identity in zip(prepared.items, prepared.identities, strict=True):
                 for part in messages.payload_tensors(item) if identity not in held else ():
-                    behind += bytes(part.untyped_storage().tolist())
+                    behind += torch.tensor([], dtype=torch.uint8).set_(part.untyped_storage()).numpy().tobytes()
         ticket.message += behind + len(behind).to_bytes(8, "little")
         return ticket
 

@@ -1,9 +1,10 @@
-"""Ours: a lease's generation is kept in one byte, and after 255 publications it says that the slot is nobody's."""
+"""Ours: a lease's generation is kept in one byte, and after 255 publications an old one is valid again."""
 
 from __future__ import annotations
 
 import dataclasses
-from itertools import count
+from itertools import count, cycle
+from typing import cast
 
 import optimized
 from optimized.transport import SharedMemoryTransport
@@ -19,7 +20,7 @@ ACCEPT = ("POOL-005", "POOL-006", "POOL-001", "ISO-001")
 class Places(Pool):
     def __init__(self, domain: Domain, worker: int, port: DevicePort) -> None:
         super().__init__(domain, worker, port)
-        self._generations = (number % 255 + 1 for number in count())
+        self._generations = cast("count[int]", cycle(range(1, 256)))
 
 
 class Mutant(PoolPublisher):
