@@ -61,9 +61,11 @@ class Actor:
 
 
 class Baton:
-    """Runs actors under a schedule. ``hung``: why the run did not come to its end, empty if it did."""
+    """Runs actors under a schedule. ``hung``: why the run did not come to its end, empty if it did. say: is told where actors
+    switch and stop."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
         self.actors: list[Actor] = []
         self.hung = ""
         self._switches = list(schedule.switches)
@@ -176,9 +178,12 @@ class Baton:
         me.turn += 1
         self._looks = 0
         if (self._current, me.lines) in self._stops:
+            self._say(
+                f"{me.name} stops for ever before {_place(frame)}, its line {me.lines}, in {frame.f_code.co_name}"
+            )
             self._freeze("stopped")
         if me.turn > LINES:
-            self.hung = f"{me.name} waits at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.hung = f"{me.name} waits at {_place(frame)}"
             self._freeze("spinning")
         self._passed += 1
         if self._switches and self._passed > self._switches[0][0]:
@@ -186,5 +191,11 @@ class Baton:
             self._passed = 0
             to %= len(self.actors)
             if to != self._current and self.actors[to].state == "ready":
+                cut = f"{me.name} is interrupted before {_place(frame)}, in {frame.f_code.co_name}"
+                self._say(f"{cut}; {self.actors[to].name} goes on")
                 self._hand_to(to)
         return self._line
+
+
+def _place(frame: FrameType) -> str:
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -19,11 +19,36 @@ WRONG_ROWS, REFUSED = "rows", "refused"
 
 
 @dataclass(frozen=True)
+class RowOf:
+    """A row of an item. request, item: numbers in the scenario. level: 0 for the main row, else the side level."""
+
+    request: int
+    item: int
+    row: int
+    level: int = 0
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """step, request, position: where it was given, by number, id and position. found: None where it is no item's row, and
+    perhaps zeros."""
+
+    step: int
+    request: str
+    position: int
+    wanted: RowOf
+    found: RowOf | None
+    zeros: bool = False
+
+
+@dataclass(frozen=True)
 class Violation:
-    """requirement: an id, or one of the two provisional verdicts."""
+    """requirement: an id, or one of the two provisional verdicts. wrong: the row that shows it, if one does."""
 
     requirement: str
     message: str
+    wrong: WrongRow | None = None
 
 
 @dataclass
@@ -34,10 +59,10 @@ class Verdicts:
     hung: bool = False
     """A call did not return. To run the case again would be to wait again."""
 
-    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+    def check(self, requirement: str, holds: bool, message: str = "", wrong: WrongRow | None = None) -> bool:
         self.judged[requirement] += 1
         if not holds:
-            self.violations.append(Violation(requirement, message))
+            self.violations.append(Violation(requirement, message, wrong))
         return holds
 
 
@@ -102,8 +127,8 @@ class Bench:
         }
         self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
 
-    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
-        return self.verdicts.check(requirement, holds, message)
+    def check(self, requirement: str, holds: bool, message: str = "", wrong: WrongRow | None = None) -> bool:
+        return self.verdicts.check(requirement, holds, message, wrong)
 
     def claimed(self, *capabilities: Capability) -> bool:
         return all(c in self.claims for c in capabilities)

@@ -257,6 +257,7 @@ class _Run:
             return
         except Exception as error:
             self.trace.crashes.append(Crash("set_epoch", "", error))
+        self.trace.note("epoch", value=epoch)
         if changed:
             self.tree.clear()
             self.trace.reach.add("epoch change")
@@ -273,6 +274,7 @@ class _Run:
             self.trace.reach.add("retract inside an item")
         if e.position:
             self.trace.reach.add("retract after a chunk")
+        self.trace.note("retracted", e.id)
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
         self._note_released(e)
         e.state, e.position, e.served_epoch = "waiting", 0, None
@@ -285,6 +287,7 @@ class _Run:
 
     def _finish(self, e: Entry, state: str) -> None:
         self._note_released(e)
+        self.trace.note(state, e.id)
         if e.admitted:
             if state == "aborted":
                 self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
@@ -316,10 +319,12 @@ class _Run:
             self.rig.embed.admit(e.prepared)
         except CapabilityMissing as missing:
             e.state, e.refused = "failed", missing
+            self.trace.note("refused", e.id)
             return False
         except Exception as error:
             self.trace.crashes.append(Crash("admit", e.id, error))
         e.admitted = e.came_in = True
+        self.trace.note("admitted", e.id)
         return True
 
     def _prefix_hit(self, e: Entry) -> int:
@@ -334,6 +339,7 @@ class _Run:
                 best = max(best, hit)
         if best:
             self.trace.reach.add("prefix hit")
+            self.trace.note("prefix hit", e.id, best)
             owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
             if owner[best] is not None and owner[best - 1] is not None and owner[best][0] == owner[best - 1][0]:  # type: ignore[index]
                 self.trace.reach.add("prefix hit inside an item")

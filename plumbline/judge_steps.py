@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.bench import REFUSED, WRONG_ROWS, Bench, expected_rows
+from plumbline.bench import REFUSED, WRONG_ROWS, Bench, RowOf, WrongRow, expected_rows
 from plumbline.build import bits_of
 from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
 from plumbline.scenario import ITEMSIZE, RequestRecipe
 from plumbline.trace import Scheduled, StepRecord
+from plumbline.wrong_row import told, whose
 
 
 class StepJudge(Bench):
@@ -126,8 +127,9 @@ class StepJudge(Bench):
         ):
             return
         for level, tensor in enumerate(levels):
-            wrong = self._compare(recipe, owner, at, bits_of(tensor), record.epoch, level)
-            self.check(WRONG_ROWS, not wrong, f"{where}{f', side level {level}' if level else ''}: {wrong}")
+            wrong = self._compare(record, s, at, bits_of(tensor), level)
+            said = f"{where}: {told(wrong, self.trace.scenario)}" if wrong else ""
+            self.check(WRONG_ROWS, wrong is None, said, wrong)
 
     def _expected(self, recipe: RequestRecipe, owner: object, at: list[int], epoch: int, level: int) -> Tensor:
         pieces = []
@@ -138,28 +140,19 @@ class StepJudge(Bench):
         empty = torch.empty(0, self.tower.hidden, dtype={2: torch.int16, 4: torch.int32}[size])
         return torch.stack(pieces) if pieces else empty
 
-    def _compare(self, recipe: RequestRecipe, owner: object, at: list[int], got: Tensor, epoch: int, level: int) -> str:
-        """Empty if the bits are right; else the first wrong row, and whose row it is."""
-        expected = self._expected(recipe, owner, at, epoch, level)
+    def _compare(self, record: StepRecord, s: Scheduled, at: list[int], got: Tensor, level: int) -> WrongRow | None:
+        """None if the bits are right; else the first wrong row."""
+        assert s.entry
+        submission = s.entry.submission
+        owner = closed_form.lay_out(self.tower, submission.recipe).owner
+        expected = self._expected(submission.recipe, owner, at, record.epoch, level)
         if torch.equal(got, expected):
-            return ""
+            return None
         k = int((got != expected).any(1).nonzero()[0])
-        item, row = owner[at[k]]  # type: ignore[index]
-        return f"position {at[k]} must hold row {row} of item {item}, and holds {self._whose(got[k], epoch)}"
-
-    def _whose(self, row: Tensor, epoch: int) -> str:
-        """The reverse index: which item's row, of which request, side level and epoch, this is."""
-        for s in self.trace.submissions:
-            for i, item in enumerate(s.recipe.items):
-                for e in (epoch, *(e for e in range(3) if e != epoch)):
-                    for level in range(1 + self.tower.side_levels):
-                        rows = expected_rows(self.tower, item, e, level)
-                        same = (rows == row).all(1).nonzero() if len(rows) else rows
-                        if len(same):
-                            place = f"row {int(same[0])} of item {i} of request {s.request.request_id}"
-                            notes = [f"side level {level}"] * bool(level) + [f"epoch {e}"] * (e != epoch)
-                            return place + (f" ({', '.join(notes)})" if notes else "")
-        return "no item's row" + (", but zeros" if not row.any() else "")
+        item, row = owner[at[k]]  # type: ignore[misc]
+        wanted = RowOf(submission.index, item, row, level, record.epoch)
+        found = whose(got[k], self.trace.scenario, wanted)
+        return WrongRow(record.number, s.chunk.request_id, at[k], wanted, found, zeros=not got[k].any())
 
     def _merged(self, record: StepRecord) -> None:
         merged = record.merged

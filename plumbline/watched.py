@@ -1,0 +1,176 @@
+"""An implementation's embed and cache as the engine drives them, watched from outside, step by step."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from plumbline.interface import (
+    Cache,
+    Chunk,
+    Embed,
+    Encoded,
+    Failure,
+    Identity,
+    Implementation,
+    Prepared,
+    RequestId,
+    Rows,
+    Step,
+    Tower,
+)
+from plumbline.rig import Place, RecordingTower
+
+Key = tuple[bytes, int]
+"""Digest and epoch."""
+
+
+class Watcher(Protocol):
+    """Who wants to know. admitted: may change what is admitted."""
+
+    def admitted(self, prepared: Prepared) -> Prepared: ...
+
+    def step_ends(self) -> None: ...
+
+
+class WatchedEmbed:
+    """An implementation's embed, cut into steps."""
+
+    def __init__(self, embed: Embed, watcher: Watcher) -> None:
+        self._embed, self._watcher = embed, watcher
+
+    def admit(self, prepared: Prepared) -> None:
+        self._embed.admit(self._watcher.admitted(prepared))
+
+    def step(self, chunks: Sequence[Chunk]) -> Step:
+        return WatchedStep(self._embed.step(chunks), self._watcher)
+
+    def retract(self, request_id: RequestId) -> None:
+        self._embed.retract(request_id)
+
+    def finish(self, request_id: RequestId) -> None:
+        self._embed.finish(request_id)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._embed.set_epoch(epoch)
+
+
+class WatchedStep:
+    def __init__(self, step: Step, watcher: Watcher) -> None:
+        self._step, self._watcher = step, watcher
+        self.results: Sequence[Rows | Failure] = step.results
+
+    def settle(self) -> list[Failure]:
+        lost = self._step.settle()
+        self._watcher.step_ends()
+        return lost
+
+
+@dataclass(frozen=True)
+class Look:
+    """One call of a cache. kind: hit, miss, kept, refused or cleared. calls: of the tower until then, in the same step.
+    evicted: bytes that went for it."""
+
+    kind: str
+    calls: int
+    digest: bytes = b""
+    epoch: int = 0
+    evicted: int = 0
+
+
+@dataclass
+class CacheStep:
+    """looks: calls since the step before ended. held: what was there at the end; None: nobody knows."""
+
+    looks: list[Look] = field(default_factory=list)
+    held: list[Key] | None = None
+
+
+class WatchedCache:
+    """An implementation's cache, with a record of its calls. Whatever else it has is there too."""
+
+    def __init__(self, cache: Cache, note: Callable[..., None]) -> None:
+        self._cache, self._note = cache, note
+
+    @property
+    def nbytes(self) -> int:
+        return self._cache.nbytes
+
+    def get(self, identity: Identity, epoch: int) -> Encoded | None:
+        found = self._cache.get(identity, epoch)
+        self._note("miss" if found is None else "hit", identity.digest, epoch)
+        return found
+
+    def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
+        before = self._cache.nbytes
+        kept = self._cache.put(identity, epoch, encoded)
+        size = sum(level.numel() * level.element_size() for level in (encoded.rows, *encoded.side))
+        gone = max(before + size - self._cache.nbytes, 0) if kept else 0
+        self._note("kept" if kept else "refused", identity.digest, epoch, gone)
+        return kept
+
+    def clear(self) -> None:
+        self._cache.clear()
+        self._note("cleared")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._cache, name)
+
+    def holds(self, keys: Sequence[Key]) -> list[Key] | None:
+        """Which of ``keys`` are there: asked of a copy, since to be asked changes what goes next."""
+        try:
+            asked = copy.deepcopy(self._cache)
+            return [(digest, epoch) for digest, epoch in keys if asked.get(Identity(digest), epoch) is not None]
+        except Exception:  # a cache owes nobody a copy
+            return None
+
+
+class CacheWatch(Place):
+    """A place to run at where one sees what the cache does in each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[CacheStep] = []
+        self.looks: list[Look] = []
+        """Since the last step ended."""
+        self._cache: WatchedCache | None = None
+        self._tower: RecordingTower | None = None
+        self._known: dict[Key, None] = {}
+        self._calls = 0
+        """Of the tower, before this step."""
+
+    def of(self, implementation: Implementation) -> Implementation:
+        """The implementation with its cache watched."""
+        made = implementation.cache
+        return dataclasses.replace(
+            implementation, cache=None if made is None else lambda runtime: self._watch(made(runtime))
+        )
+
+    def _watch(self, cache: Cache) -> Cache:
+        self._cache = WatchedCache(cache, self._note)
+        return self._cache
+
+    def _note(self, kind: str, digest: bytes = b"", epoch: int = 0, evicted: int = 0) -> None:
+        self.looks.append(Look(kind, self._called() - self._calls, digest, epoch, evicted))
+
+    def _called(self) -> int:
+        return len(self._tower.calls) if self._tower is not None else 0
+
+    def tower(self, tower: RecordingTower) -> Tower:
+        self._tower = tower
+        return tower
+
+    def embed(self, embed: Embed) -> Embed:
+        return WatchedEmbed(embed, self)
+
+    def admitted(self, prepared: Prepared) -> Prepared:
+        return prepared
+
+    def step_ends(self) -> None:
+        self._known |= dict.fromkeys((look.digest, look.epoch) for look in self.looks if look.kind == "kept")
+        held = self._cache.holds(list(self._known)) if self._cache is not None else None
+        self.steps.append(CacheStep(list(self.looks), held))
+        self.looks.clear()
+        self._calls = self._called()
