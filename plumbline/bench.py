@@ -12,6 +12,7 @@ from torch import Tensor
 from plumbline import closed_form
 from plumbline.build import bits_of, tensor_of_bits
 from plumbline.interface import Capability, CapabilityMissing, PlumblineError
+from plumbline.own_code import told
 from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
 from plumbline.trace import Crash, Hang, Scheduled, Trace, items_of
 
@@ -151,12 +152,10 @@ class Bench:
             self.check(
                 _BY_PHASE.get(crash.phase, REFUSED),
                 False,
-                f"{where} raised {type(crash.error).__name__}: {crash.error}",
+                f"{where} raised {told(crash.error)}",
             )
         typed = isinstance(crash.error, PlumblineError)
-        self.check(
-            "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"
-        )
+        self.check("ISO-003", typed, f"{where} raised no PlumblineError, but {told(crash.error)}")
 
     def needed(self, s: Scheduled) -> dict[int, ItemRecipe]:
         """The items whose rows the chunk needs, by index."""

@@ -58,13 +58,16 @@ def case_key(failure: Part) -> str | None:
 
 
 def first_shown(outcomes: Sequence[Part]) -> dict[str, str]:
-    """For each case, the requirement under which it is shown first. outcomes: in the order in which they are shown."""
+    """For each case, the requirement under which it is shown: the first one whose smallest it is, if there is one.
+
+    outcomes: in the order in which they are shown."""
     found: dict[str, str] = {}
-    for outcome in outcomes:
-        for failure in outcome["failures"]:
-            key = case_key(failure)
-            if key is not None:
-                found.setdefault(key, outcome["id"])
+    smallest = [(outcome["id"], failure) for outcome in outcomes for failure in outcome["failures"][:1]]
+    others = [(outcome["id"], failure) for outcome in outcomes for failure in outcome["failures"][1:]]
+    for name, failure in (*smallest, *others):
+        key = case_key(failure)
+        if key is not None:
+            found.setdefault(key, name)
     return found
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.bench import REFUSED, WRONG_ROWS, Bench, RowOf, WrongRow, expected_rows
+from plumbline.bench import REFUSED, WRONG_ROWS, Bench
 from plumbline.build import bits_of
 from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
-from plumbline.scenario import ITEMSIZE, RequestRecipe
 from plumbline.trace import Scheduled, StepRecord
-from plumbline.wrong_row import told, whose
+from plumbline.wrong_row import first_wrong, told
 
 
 class StepJudge(Bench):
@@ -76,7 +74,8 @@ class StepJudge(Bench):
             return
         fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
         if any(item.fault for item in needed) and not fenced:
-            self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}")
+            zeros = " of zeros" if isinstance(result, Rows) and not bits_of(result.rows).any() else ""
+            self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}{zeros}")
             return
         if error is not None:
             if fenced and name == "EncodingFailed":
@@ -127,32 +126,9 @@ class StepJudge(Bench):
         ):
             return
         for level, tensor in enumerate(levels):
-            wrong = self._compare(record, s, at, bits_of(tensor), level)
+            wrong = first_wrong(self.trace.scenario, s, bits_of(tensor), level, record)
             said = f"{where}: {told(wrong, self.trace.scenario)}" if wrong else ""
             self.check(WRONG_ROWS, wrong is None, said, wrong)
-
-    def _expected(self, recipe: RequestRecipe, owner: object, at: list[int], epoch: int, level: int) -> Tensor:
-        pieces = []
-        for p in at:
-            item, row = owner[p]  # type: ignore[index]
-            pieces.append(expected_rows(self.tower, recipe.items[item], epoch, level)[row])
-        size = ITEMSIZE[self.tower.row_dtype]
-        empty = torch.empty(0, self.tower.hidden, dtype={2: torch.int16, 4: torch.int32}[size])
-        return torch.stack(pieces) if pieces else empty
-
-    def _compare(self, record: StepRecord, s: Scheduled, at: list[int], got: Tensor, level: int) -> WrongRow | None:
-        """None if the bits are right; else the first wrong row."""
-        assert s.entry
-        submission = s.entry.submission
-        owner = closed_form.lay_out(self.tower, submission.recipe).owner
-        expected = self._expected(submission.recipe, owner, at, record.epoch, level)
-        if torch.equal(got, expected):
-            return None
-        k = int((got != expected).any(1).nonzero()[0])
-        item, row = owner[at[k]]  # type: ignore[misc]
-        wanted = RowOf(submission.index, item, row, level, record.epoch)
-        found = whose(got[k], self.trace.scenario, wanted)
-        return WrongRow(record.number, s.chunk.request_id, at[k], wanted, found, zeros=not got[k].any())
 
     def _merged(self, record: StepRecord) -> None:
         merged = record.merged

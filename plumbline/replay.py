@@ -17,6 +17,7 @@ from plumbline.rank_explore import check_ranks
 from plumbline.requirements import requirements
 from plumbline.scenario import Scenario, compact
 from plumbline.sim_case import SimCase
+from plumbline.story import Story
 from plumbline.tell import tell
 from plumbline.transport_explore import check_case, check_fault_case
 from plumbline.transport_faults import FaultCase
@@ -49,7 +50,7 @@ def broken_by(scenario: AnyCase, implementation: Implementation) -> dict[str, st
             return broken_on(scenario, implementation)
         case Scenario():
             return _explained(scenario, implementation)
-    return {v.requirement: v.message for v in verdicts.violations}
+    return {v.requirement: v.message for v in reversed(verdicts.violations)}
 
 
 def _explained(scenario: Scenario, implementation: Implementation) -> dict[str, str]:
@@ -73,15 +74,23 @@ def replay(path: Path, implementation: Implementation, console: Console) -> int:
         raise CaseError(f"{path} is not a saved case: {error!r}") from error
     console.print(f"[bold]{path}[/] through [bold]{implementation.name}[/]")
     console.print_json(json.dumps(compact(scenario)))
-    for number, moment in enumerate(tell(scenario, implementation).moments, 1):
-        console.print(f"{number:3d}. {moment.title}", highlight=False, markup=False)
-        for line in moment.lines:
-            console.print(f"       {line}", highlight=False, markup=False)
-        for line in moment.wrong:
-            console.print(f"     ✗ {line}", style="red", highlight=False, markup=False)
+    _print_story(tell(scenario, implementation), console)
     broken = broken_by(scenario, implementation)
     for requirement, message in broken.items():
         console.print(f"[red]{requirement}[/] {requirements()[requirement].text}\n  {message}", highlight=False)
     if not broken:
         console.print("[green]holds: this case breaks no requirement[/]")
     return 1 if broken else 0
+
+
+def _print_story(story: Story, console: Console) -> None:
+    """Until something is wrong: what comes after may follow from it."""
+    first = min(story.broken.values(), default=len(story.moments))
+    for number, moment in enumerate(story.moments[: first + 1], 1):
+        console.print(f"{number:3d}. {moment.title}", highlight=False, markup=False)
+        for line in moment.lines:
+            console.print(f"       {line}", highlight=False, markup=False)
+        for line in moment.wrong:
+            console.print(f"     ✗ {line}", style="red", highlight=False, markup=False)
+    if rest := len(story.moments[first + 1 :]):
+        console.print(f"     and {rest} more")

@@ -104,7 +104,9 @@ def _print_failed(outcome: Part, name: str, requirement: Part, shown: Mapping[st
     first = shown.get(case_key(failure) or "", outcome["id"])
     if first != outcome["id"]:
         _indented(f"the case is that of {first}", console)
-    _indented("replay:" + (f" ({more} more on the page)" if more else ""), console)
+    if more:
+        _indented(f"and {more} more on the page", console)
+    _indented("replay:", console)
     # Unindented and unwrapped, so that it can be copied however narrow the terminal is.
     console.print(Text(failure["replay"], style="bold"), soft_wrap=True)
     console.print()

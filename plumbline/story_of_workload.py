@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,6 +13,7 @@ from plumbline.interface import Failure, Implementation, Prepared, Rows
 from plumbline.item_names import name_of, names_of
 from plumbline.judge import judge
 from plumbline.judge_work import fingerprint
+from plumbline.own_code import told
 from plumbline.rig import Fingerprint
 from plumbline.scenario import ITEMSIZE, ItemRecipe, Scenario
 from plumbline.story import Moment, Ran, Story
@@ -66,7 +68,7 @@ class Teller:
         found.moments.append(Moment("prepare", list(self._prepared())))
         found.moments += [self._moment(number, record) for number, record in enumerate(self.trace.steps)]
         last = self._events(len(self.trace.steps), _BEFORE)
-        last += [f"{c.phase} {c.request_id}: {type(c.error).__name__}: {c.error}" for c in self.trace.crashes]
+        last += [f"{c.phase} {c.request_id}: {told(c.error)}" for c in self.trace.crashes]
         found.moments.append(Moment("in the end", last))
         for v in ordered:
             found.moments[at[id(v)]].wrong.append(v.message)
@@ -78,8 +80,9 @@ class Teller:
 
     def _place(self, v: Violation) -> int:
         """The number of the moment that a violation is of."""
+        named = re.search(r"\bstep (\d+)\b", v.message)
         for number, record in enumerate(self.trace.steps, 1):
-            if v.message.startswith(tuple(f"step {record.number}{after}" for after in ", :")):
+            if named and int(named[1]) == record.number:
                 return number
         return 0 if v.requirement.startswith(_PREPARED) else len(self.trace.steps) + 1
 

@@ -14,6 +14,7 @@ from plumbline.baton import Baton, Schedule
 from plumbline.bench import Verdicts
 from plumbline.build import bits_of
 from plumbline.interface import Domain, Implementation, LeaseLost, PayloadMissing, PlumblineError, Publisher, Ticket
+from plumbline.own_code import told
 from plumbline.scenario import compact, decode
 from plumbline.story import Moment, Story
 from plumbline.transport_fields import parts_of, same_bits
@@ -117,7 +118,7 @@ class _FaultRun:
         remove_global(self.domain.name)
 
     def _untyped(self, where: str, error: BaseException) -> None:
-        said = f"{where}: {type(error).__name__}: {error}"
+        said = f"{where}: {told(error)}"
         self.check("ISO-003", isinstance(error, PlumblineError), said)
         self.check("ISO-001", False, said)
 

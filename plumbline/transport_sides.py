@@ -21,6 +21,7 @@ from plumbline.interface import (
     Subscriber,
     Ticket,
 )
+from plumbline.own_code import told
 from plumbline.story import Moment, Story
 from plumbline.transport_faulty import spoiled, unpublishable
 from plumbline.transport_fields import difference, metadata_tensors, overwrite, parts_of
@@ -82,7 +83,7 @@ class Stage:
         try:
             return call()
         except Exception as error:
-            said = f"{what} raised {type(error).__name__}: {error}"
+            said = f"{what} raised {told(error)}"
             self.model.check(requirement, False, said)
             self.model.check("ISO-003", isinstance(error, PlumblineError), said)
             raise Stop from error

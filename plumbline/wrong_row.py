@@ -1,16 +1,35 @@
-"""Whose row stands where another one must: the reverse index of a scenario, and what it says in words."""
+"""The first wrong row of a result, and whose it is: the reverse index of a scenario, and what it says in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
+from plumbline import closed_form
 from plumbline.bench import RowOf, WrongRow, expected_rows
 from plumbline.scenario import Scenario
+from plumbline.trace import Scheduled, StepRecord
 
 EPOCHS = 3
 """That a scenario's weights can have."""
+
+
+def first_wrong(scenario: Scenario, s: Scheduled, got: Tensor, level: int, record: StepRecord) -> WrongRow | None:
+    """got: [n, hidden] bit patterns, as many as the chunk has placeholders. None if they are right."""
+    assert s.entry
+    tower, submission = scenario.tower, s.entry.submission
+    owner = closed_form.lay_out(tower, submission.recipe).owner
+    cells = [(p, *at) for p in range(s.chunk.lo, s.chunk.hi) if (at := owner[p]) is not None]
+    pieces = [expected_rows(tower, submission.recipe.items[i], record.epoch, level)[row] for _, i, row in cells]
+    if not pieces or torch.equal(got, torch.stack(pieces)):
+        return None
+    k = int((got != torch.stack(pieces)).any(1).nonzero()[0])
+    position, item, row = cells[k]
+    wanted = RowOf(submission.index, item, row, level, record.epoch)
+    found = whose(got[k], scenario, wanted)
+    return WrongRow(record.number, s.chunk.request_id, position, wanted, found, zeros=not got[k].any())
 
 
 def whose(bits: Tensor, scenario: Scenario, wanted: RowOf) -> RowOf | None:

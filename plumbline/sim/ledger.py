@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import FrameType
 
 import torch
 
-from plumbline.baton import own_file
+from plumbline.own_code import called_at
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,8 @@ class Ledger:
 
     def hazard(self, requirement: str, what: str) -> None:
         """Notes one, with the line of the implementation that it comes from."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and not own_file(frame.f_code.co_filename):
-            frame = frame.f_back
-        at = f", at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""
-        self.hazards.append(Hazard(requirement, what + at))
+        at = called_at()
+        self.hazards.append(Hazard(requirement, f"{what}, at {at}" if at else what))
 
     def nbytes(self, direction: str) -> int:
         return sum(copy.nbytes for copy in self.copies if copy.direction == direction)
