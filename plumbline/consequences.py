@@ -77,11 +77,13 @@ def where_to_begin(outcomes: Sequence[Part]) -> list[str]:
         return []
     shown, late = first_shown(outcomes), [outcome["id"] for outcome in outcomes if follows(outcome)]
     first = outcomes[0]["id"]
-    same = [o["id"] for o in outcomes if any(shown.get(case_key(f) or "") == first for f in o["failures"])]
-    same = [name for name in same if name not in (first, *late)]
+    same = [o for o in outcomes[1:] if o["id"] not in late and shown.get(case_key(o["failures"][0]) or "") == first]
     said = [f"Begin with {first}."]
     if same:
-        said.append(f"The same case shows {', '.join(same)}: one failure, which goes away with any of what they name.")
+        names = ", ".join(o["id"] for o in same)
+        without = any(failure["without"] for o in same for failure in o["failures"])
+        each = ": one failure, and each names something without which it goes away" if without else ""
+        said.append(f"The same case shows {names}{each}.")
     if late:
         said.append(f"In the runs that show {', '.join(late)} something else broke before, so they may only follow.")
     return said

@@ -46,5 +46,11 @@ class Story:
         self.moments.insert(0, Moment(title))
         self.broken = {requirement: at + 1 for requirement, at in self.broken.items()}
 
+    def leave_out_the_empty(self) -> None:
+        """Moments in which nothing was done, and nothing wrong."""
+        kept = [at for at, moment in enumerate(self.moments) if moment.lines or moment.wrong]
+        self.broken = {requirement: kept.index(at) for requirement, at in self.broken.items()}
+        self.moments = [self.moments[at] for at in kept]
+
     def data(self) -> dict[str, object]:
         return asdict(self)

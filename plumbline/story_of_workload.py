@@ -23,9 +23,6 @@ from plumbline.watched import CacheStep, CacheWatch, Key, Look
 _FIELDS = ("modality", "grid", "division into tensors", "dtype", "extras", "content")
 """Of a fingerprint."""
 
-_PREPARED = ("IDENT", "PREFIX", "PREP")
-"""Requirements of what happens before any step."""
-
 
 def tell_workload(scenario: Scenario, implementation: Implementation) -> Story:
     """Runs the scenario once more, watched."""
@@ -62,29 +59,32 @@ class Teller:
 
     def story(self, violations: Sequence[Violation]) -> Story:
         """violations: what was wrong. What is of no step was wrong when requests were prepared, or in the end."""
-        at = {id(v): self._place(v) for v in violations}
-        ordered = sorted(violations, key=lambda v: at[id(v)])
         found = Story(ran=list(self._ran()))
-        found.moments.append(Moment("prepare", list(self._prepared())))
-        found.moments += [self._moment(number, record) for number, record in enumerate(self.trace.steps)]
+        steps = [self._moment(number, record) for number, record in enumerate(self.trace.steps)]
         last = self._events(len(self.trace.steps), _BEFORE)
         last += [f"{c.phase} {c.request_id}: {told(c.error)}" for c in self.trace.crashes]
-        found.moments.append(Moment("in the end", last))
-        for v in ordered:
-            found.moments[at[id(v)]].wrong.append(v.message)
-            found.broken.setdefault(v.requirement, at[id(v)])
-        found.wrong = next((v.wrong for v in ordered if v.wrong is not None), None)
-        if not last and not found.moments[-1].wrong:
-            found.moments.pop()
+        found.moments = [
+            Moment("prepare", list(self._prepared())),
+            Moment("prefix keys"),
+            *steps,
+            Moment("in the end", last),
+        ]
+        for at, v in sorted(((self._place(v), v) for v in violations), key=lambda one: one[0]):
+            found.moments[at].wrong.append(v.message)
+            found.broken.setdefault(v.requirement, at)
+            found.wrong = found.wrong or v.wrong
+        found.leave_out_the_empty()
         return found
 
     def _place(self, v: Violation) -> int:
-        """The number of the moment that a violation is of."""
+        """The number of the moment that a violation is of. Prefix keys are made of what was prepared."""
         named = re.search(r"\bstep (\d+)\b", v.message)
-        for number, record in enumerate(self.trace.steps, 1):
+        for number, record in enumerate(self.trace.steps, 2):
             if named and int(named[1]) == record.number:
                 return number
-        return 0 if v.requirement.startswith(_PREPARED) else len(self.trace.steps) + 1
+        if v.requirement.startswith(("IDENT", "PREP")):
+            return 0
+        return 1 if v.requirement.startswith("PREFIX") else len(self.trace.steps) + 2
 
     def name(self, item: ItemRecipe) -> str:
         return self._names[closed_form.truth(self.tower, item)]

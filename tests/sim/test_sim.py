@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def explored(
     """What a process of its own found. Fails if a requirement was broken, and, about none, if the process died.
 
     record_property: of findings that can be saved as cases."""
-    done = child("plumbline.sim", what, *subject.arguments.split(), "--cases", str(cases), "--seed", str(seed))
+    done = child("plumbline.sim", what, *shlex.split(subject.arguments), "--cases", str(cases), "--seed", str(seed))
     said = f"the process died:\n{done.stderr[-4000:]}"
     assert done.returncode in (0, 1), said
     assert done.stdout, said
