@@ -78,7 +78,7 @@ def where_to_begin(outcomes: Sequence[Part]) -> list[str]:
     shown, late = first_shown(outcomes), [outcome["id"] for outcome in outcomes if follows(outcome)]
     first = outcomes[0]["id"]
     same = [o for o in outcomes[1:] if o["id"] not in late and shown.get(case_key(o["failures"][0]) or "") == first]
-    said = [f"Begin with {first}."]
+    said = [f"Begin with {first}."] if same or late else []
     if same:
         names = ", ".join(o["id"] for o in same)
         without = any(failure["without"] for o in same for failure in o["failures"])
@@ -87,3 +87,8 @@ def where_to_begin(outcomes: Sequence[Part]) -> list[str]:
     if late:
         said.append(f"In the runs that show {', '.join(late)} something else broke before, so they may only follow.")
     return said
+
+
+def in_words(nodeid: str) -> str:
+    """What a test says by its name."""
+    return nodeid.split("::")[-1].split("[")[0].removeprefix("test_").replace("_", " ")

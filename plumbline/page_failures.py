@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from plumbline.consequences import before, case_key, first_shown, in_order, where_to_begin
+from plumbline.consequences import before, case_key, first_shown, in_order, in_words, where_to_begin
 from plumbline.markup import Html, tag
 from plumbline.page_parts import chips, command
 from plumbline.picture import draw
@@ -43,7 +43,8 @@ def _failed(name: str, number: int, outcome: Part, requirement: Part, shown: Map
 
 
 def _failure(name: str, number: int, failure: Part, shown: Mapping[str, str]) -> Html:
-    parts = [tag("p", failure["message"], class_="message")]
+    parts = [tag("p", f"The test: {in_words(failure['test'])}")] if failure["kind"] == "test" else []
+    parts.append(tag("p", failure["message"], class_="message"))
     if failure["where"]:
         parts.append(tag("p", "At ", tag("code", " → ".join(failure["where"])), class_="where"))
     if earlier := before(name, failure):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plumbline.consequences import before, case_key, first_shown, in_order, where_to_begin
+from plumbline.consequences import before, case_key, first_shown, in_order, in_words, where_to_begin
 
 Part = dict[str, Any]
 
@@ -94,6 +94,8 @@ def _print_failed(outcome: Part, name: str, requirement: Part, shown: Mapping[st
     _indented(requirement["text"], console)
     _indented(f"why: {requirement['why']}", console, "dim")
     failure, more = outcome["failures"][0], len(outcome["failures"]) - 1
+    if failure["kind"] == "test":
+        _indented(f"the test: {in_words(failure['test'])}", console)
     _indented(failure["message"], console, "red")
     if failure["where"]:
         _indented("at " + " -> ".join(failure["where"]), console)

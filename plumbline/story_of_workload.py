@@ -159,6 +159,13 @@ class Teller:
             names = dict.fromkeys(self._digest(look.digest) for look in looks if look.kind == kind)
             if names:
                 yield f"{said} {', '.join(names)}"
+        read = {(look.request, look.kind): [] for look in looks if look.request}  # type: ignore[var-annotated]
+        for look in looks:
+            if look.request:
+                read[look.request, look.kind].append(self._digest(look.digest))
+        yield from (
+            f"{request}: payload of {', '.join(dict.fromkeys(names))} {kind}" for (request, kind), names in read.items()
+        )
         for look in looks:
             name, rows = self._digest(look.digest), look.evicted // self.row_bytes
             if look.kind == "kept":

@@ -6,7 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
+
+import torch
+from torch import Tensor
 
 from plumbline.interface import (
     Cache,
@@ -14,12 +18,15 @@ from plumbline.interface import (
     Embed,
     Encoded,
     Failure,
+    Feature,
     Identity,
     Implementation,
+    Payload,
     Prepared,
     RequestId,
     Rows,
     Step,
+    TensorMeta,
     Tower,
 )
 from plumbline.rig import Place, RecordingTower
@@ -72,13 +79,14 @@ class WatchedStep:
 @dataclass(frozen=True)
 class Look:
     """One call of a cache. kind: hit, miss, kept, refused or cleared. calls: of the tower until then, in the same step.
-    evicted: bytes that went for it."""
+    evicted: bytes that went for it. Or of a lazy payload of ``request``: opened or released."""
 
     kind: str
     calls: int
     digest: bytes = b""
     epoch: int = 0
     evicted: int = 0
+    request: str = ""
 
 
 @dataclass
@@ -128,8 +136,33 @@ class WatchedCache:
             return None
 
 
+class WatchedPart:
+    """A lazy payload, and a record of when it was opened and released."""
+
+    def __init__(self, part: Feature, note: Callable[[str], None]) -> None:
+        self.meta: TensorMeta = part.meta
+        self._part, self._note = part, note
+        self._released = False
+
+    def ready(self) -> bool:
+        return self._part.ready()
+
+    def open(self, device: torch.device) -> Tensor:
+        self._note("opened, after its release" if self._released else "opened")
+        return self._part.open(device)
+
+    def release(self) -> None:
+        if not self._released:
+            self._note("released")
+        self._released = True
+        self._part.release()
+
+    def check(self) -> None:
+        self._part.check()
+
+
 class CacheWatch(Place):
-    """A place to run at where one sees what the cache does in each step."""
+    """A place to run at where one sees what the cache, and who reads lazy payloads, does in each step."""
 
     def __init__(self) -> None:
         self.steps: list[CacheStep] = []
@@ -166,7 +199,20 @@ class CacheWatch(Place):
         return WatchedEmbed(embed, self)
 
     def admitted(self, prepared: Prepared) -> Prepared:
-        return prepared
+        """The same request, its lazy payloads watched."""
+        items = []
+        for item, identity in zip(prepared.items, prepared.identities, strict=True):
+            payload: Payload = item.payload
+            note = partial(self._read, identity.digest, prepared.request_id)
+            if isinstance(payload, tuple):
+                payload = tuple(part if isinstance(part, Tensor) else WatchedPart(part, note) for part in payload)
+            elif payload is not None and not isinstance(payload, Tensor):
+                payload = WatchedPart(payload, note)
+            items.append(dataclasses.replace(item, payload=payload))
+        return dataclasses.replace(prepared, items=tuple(items))
+
+    def _read(self, digest: bytes, request: str, kind: str) -> None:
+        self.looks.append(Look(kind, self._called() - self._calls, digest, request=request))
 
     def step_ends(self) -> None:
         self._known |= dict.fromkeys((look.digest, look.epoch) for look in self.looks if look.kind == "kept")
