@@ -72,6 +72,13 @@ def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:
     found: set[Capability] = set()
     if tower.side_levels:
         found.add(Capability.SIDE_ROWS)
+    walk = [at for _, at in sorted((span, at) for at, spans in enumerate(recipe.spans) for span in spans)]
+    for at, (item, spans) in enumerate(zip(recipe.items, recipe.spans, strict=False)):
+        if len(spans) > 1:
+            first = walk.index(at)
+            follow = list(spans) == sorted(spans) and set(walk[first : first + len(spans)]) == {at}
+            if item.modality != "video" or not follow:
+                found.add(Capability.SEVERAL_SPANS)
     for item in recipe.items:
         grid = closed_form.has_grid(tower, item.modality)
         if item.modality == "video":
@@ -126,7 +133,7 @@ class Bench:
             for item in s.recipe.items
             if item.fence and trace.scenario.lazy
         }
-        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
+        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items) or bool(trace.scenario.hiccups)
 
     def check(self, requirement: str, holds: bool, message: str = "", wrong: WrongRow | None = None) -> bool:
         return self.verdicts.check(requirement, holds, message, wrong)

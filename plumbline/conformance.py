@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from plumbline.profiles import PROFILES
+from plumbline.profiles import PROFILES, shards_for
 from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.suite import Collector, Outcome, run_suite
 
@@ -198,15 +198,13 @@ def _suite(
     seed: int,
     console: Console,
 ) -> Collector:
-    marks = "(requirement or workloads) and not own" + (" and not slow" if options.quick else "")
-    flags = ["-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
+    marks = "(requirement or workloads)" + (" and not slow" if options.quick else "")
+    flags = ["--subjects-only", "-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]
     flags += ["--cases", str(options.cases)] if options.cases else []
-    flags += [] if specs[0] == "reference" and not options.quick else ["--subjects-only"]
     flags += [f"--known={d.requirement}" for d in known]
     flags += ["-n", "0", "-s"] if options.inproc else ["-n", str(options.workers)]
-    shards = PROFILES[profile].shards
-    cases = (options.cases or PROFILES[profile].cases) * shards * len(specs)
+    cases = (options.cases or PROFILES[profile].cases) * shards_for(profile, len(specs)) * len(specs)
     console.print(f"suite: {cases} generated workloads and the direct tests")
     with Ticker(console) as ticker:
         return run_suite(flags, ticker.done, quiet=not options.inproc)

@@ -8,6 +8,8 @@ from plumbline import closed_form
 from plumbline.bench import REFUSED, WRONG_ROWS, Bench
 from plumbline.build import bits_of
 from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
+from plumbline.judge_work import fingerprint
+from plumbline.scenario import ItemRecipe
 from plumbline.trace import Scheduled, StepRecord
 from plumbline.wrong_row import first_wrong, told
 
@@ -31,7 +33,7 @@ class StepJudge(Bench):
         for note in record.merge_notes:
             requirement, _, message = note.partition(" ")
             self.check(requirement, False, f"step {record.number}: {message}")
-        for requirement in ("MERGE-002", "MERGE-003"):
+        for requirement in ("MERGE-002", "MERGE-003", "MERGE-007"):
             self.check(requirement, True)
         if self.claimed(Capability.MERGE_OUT) and record.number % 2:
             self.check("MERGE-005", True)
@@ -72,6 +74,8 @@ class StepJudge(Bench):
             )
             self.check("LIFE-011", self._gone(record, released), kept)
             return
+        if name == "PayloadMissing" and any(item.gone for item in needed):
+            return
         fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
         if any(item.fault for item in needed) and not fenced:
             zeros = " of zeros" if isinstance(result, Rows) and not bits_of(result.rows).any() else ""
@@ -80,6 +84,8 @@ class StepJudge(Bench):
         if error is not None:
             if fenced and name == "EncodingFailed":
                 return  # the tower may fail on what it reads behind a fence
+            if name == "EncodingFailed" and self._in_failed_call(record, needed):
+                return
             if name == "EpochChanged":
                 self.check("EPOCH-002", False, f"{where} was served under no other epoch since its start, got {name}")
             elif not self.may_refuse(s.entry.submission.recipe, error):
@@ -94,6 +100,11 @@ class StepJudge(Bench):
         if fenced:
             self.check("LIFE-009", True)
         self._rows(record, s, result, where)
+
+    def _in_failed_call(self, record: StepRecord, needed: list[ItemRecipe]) -> bool:
+        """Whether the tower raised in a call with one of these items, by no fault of theirs."""
+        wanted = {fingerprint(self.tower, item) for item in needed}
+        return any(call.failed and wanted & set(call.items) for call in record.calls)
 
     def _released(self, s: Scheduled) -> list[int]:
         """Of the payloads that the chunk needs again, the epochs in which they were let go."""

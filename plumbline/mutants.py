@@ -1,9 +1,10 @@
 """Runs the suite against every mutant: broken implementations that document real bugs, each over a correct parent.
 
-    python -m plumbline.mutants [NAME ...] [--workers N] [--seed N]
+    python -m plumbline.mutants [NAME ...] [--whole] [--workers N] [--seed N]
 
 A mutant file has ``BUG``, ``PARENT``, ``ACCEPT`` (requirement ids whose violation the bug is) and ``implementation``.
-Exit status 1 if a parent fails, a mutant survives or dies by other ids only, or a MUST that has tests kills no mutant.
+A mutant's run ends once an acceptable id has killed it; with --whole it goes on, to see what else does: that is the kill matrix.
+Exit status 1 if a parent fails, a mutant survives or dies by other ids only, or, with --whole, a MUST kills no mutant.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ WORK = {
     "MOVE-003",
     "PREP-011",
     "WORK-001",
+    "WORK-002",
+    "WORK-003",
+    "WORK-004",
 }
 ASSERTIONS = ("AssertionError", "assert", "Failed")
 """How the message of a test begins that failed by its own judgement and not by an exception."""
@@ -85,8 +89,8 @@ class Result:
         return "killed" if self.killed else "other ids" if self.killed_by else "SURVIVED"
 
 
-def run_one(spec: str, seed: int) -> Result:
-    """The suite against one spec, in this process."""
+def run_one(spec: str, seed: int, whole: bool = True) -> Result:
+    """The suite against one spec, in this process. whole: goes on after the first acceptable kill."""
     import torch
 
     from plumbline.resolve import load
@@ -100,14 +104,17 @@ def run_one(spec: str, seed: int) -> Result:
     )
     began = time.perf_counter()
 
-    def done(outcome: Outcome, count: int, total: int) -> None:
-        if outcome.status == "failed" and result.seconds_to_first_failure is None:
+    def done(outcome: Outcome, count: int, total: int) -> bool:
+        if outcome.status != "failed":
+            return False
+        if result.seconds_to_first_failure is None:
             first = outcome.exploration["first_failure"] if outcome.exploration else None
             at = time.perf_counter() - began
             result.seconds_to_first_failure = round(at - outcome.seconds + first if isinstance(first, float) else at, 2)
+        return not whole and bool(killers_of(outcome) & set(accept))
 
     flags = ["--impl", spec, "--subjects-only", "--profile", "mutant", "--plumbline-seed", str(seed), "-p", "no:xdist"]
-    collector = run_suite([*flags, "-m", "requirement or workloads"], done)
+    collector = run_suite([*flags, "-m", "requirement or workloads"], done, first=frozenset(accept))
     killers: set[str] = set()
     crashed = False
     for outcome in collector.outcomes:
@@ -146,14 +153,14 @@ def _kind(ids: set[str], crashed: bool) -> str:
     return "crash" if crashed else "value"
 
 
-def run_all(specs: Sequence[str], seed: int, workers: int, console: Console) -> list[Result]:
+def run_all(specs: Sequence[str], seed: int, workers: int, console: Console, whole: bool = True) -> list[Result]:
     """Every spec in a process of its own, ``workers`` at a time; progress as they end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["plumbline.explore", "plumbline.suite", "plumbline.resolve"])
     results = []
     with context.Pool(workers, maxtasksperchild=1) as pool:
         began = time.perf_counter()
-        running = [(spec, pool.apply_async(run_one, (spec, seed))) for spec in specs]
+        running = [(spec, pool.apply_async(run_one, (spec, seed, whole))) for spec in specs]
         for count, (spec, pending) in enumerate(running, 1):
             try:
                 result = pending.get(timeout=SECONDS + 60 * len(specs) / workers)
@@ -177,6 +184,7 @@ def uncovered(results: Sequence[Result]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="nox -s mutants --")
     parser.add_argument("names", nargs="*", help="files in mutants/, without .py (default: all)")
+    parser.add_argument("--whole", action="store_true", help="every test for every mutant: the kill matrix, in hours")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--report", type=Path, default=Path("report"))
@@ -189,15 +197,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     console.print(f"{len(files)} mutants, seed {seed}; their parents first")
     parents = run_all(["reference", "optimized"], seed, options.workers, console)
-    results = run_all([str(f.relative_to(ROOT)) for f in files], seed, options.workers, console)
-    write(results, parents, seed, options.report)
+    results = run_all([str(f.relative_to(ROOT)) for f in files], seed, options.workers, console, options.whole)
+    write(results, parents, seed, options.report, options.whole)
     bad_parents = [r.mutant for r in parents if r.killed_by or r.error]
     alive = [r for r in results if not r.killed]
     for r in alive:
         console.print(
             f"[red]{r.cell}[/] {r.mutant}: accepts {', '.join(r.accept)}; got {', '.join(r.killed_by) or r.error or 'nothing'}"
         )
-    missing = [] if options.names else uncovered(results)
+    missing = uncovered(results) if options.whole and not options.names else []
     if missing:
         console.print(f"[red]kill no mutant:[/] {', '.join(missing)}")
     if bad_parents:
@@ -208,11 +216,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if alive or missing or bad_parents or not results else 0
 
 
-def write(results: Sequence[Result], parents: Sequence[Result], seed: int, folder: Path) -> None:
-    """mutants.json: each result, and the matrix of mutants by the requirements that killed them."""
+def write(results: Sequence[Result], parents: Sequence[Result], seed: int, folder: Path, whole: bool) -> None:
+    """mutants.json: each result, and the matrix of mutants by the requirements that killed them, complete if ``whole``."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {
         "seed": seed,
+        "whole": whole,
         "parents": [asdict(r) for r in parents],
         "mutants": [asdict(r) | {"killed": r.killed} for r in results],
         "matrix": {r.mutant: r.killed_by for r in results},

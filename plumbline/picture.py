@@ -262,6 +262,11 @@ def _settings(scenario: Scenario) -> Iterator[str]:
     running = "one request at a time" if scenario.running == 1 else f"up to {scenario.running} requests at a time"
     prefixes = "prefix cache" if scenario.prefix_cache else "no prefix cache"
     yield ", ".join([running, prefixes, *(["lazy payloads"] if scenario.lazy else [])])
+    if scenario.settle_late:
+        yield "each step settled when the next has begun"
+    if scenario.hiccups:
+        calls = ", ".join(map(str, scenario.hiccups))
+        yield f"the tower fails in call {calls}; chunks sent again up to {scenario.retries} times"
 
 
 def _said(op: Op, scenario: Scenario) -> str:
@@ -287,3 +292,7 @@ def _described(item: ItemRecipe) -> Iterator[str]:
         yield f"{'trusted' if item.given.trusted else 'verified'} key {item.given.tenant}/{item.given.key}"
     if item.fault:
         yield "the tower fails on it"
+    if item.fence:
+        yield "fenced off when it is read"
+    if item.gone:
+        yield "its payload is gone"

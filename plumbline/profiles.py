@@ -1,4 +1,4 @@
-"""How much a session tries: cases for each shard, shards for each implementation."""
+"""How much a session tries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Profile:
-    """cases: generated workloads in each shard. floors: whether reach below its floor fails the session.
+    """cases: generated workloads in each shard. shards: of the session; its implementations share them, so that one alone
+    is tried harder in the same time. floors: whether reach below its floor fails the session.
 
     patience: seconds that a shard goes on after its first failure, to shrink it and to find others.
     """
@@ -20,9 +21,14 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(cases=250, shards=2, floors=False, patience=10),
-    "tests": Profile(cases=600, shards=2, floors=True, patience=20),
-    "default": Profile(cases=1200, shards=4, floors=True, patience=60),
-    "thorough": Profile(cases=12_500, shards=8, floors=True, patience=600),
+    "quick": Profile(cases=250, shards=4, floors=False, patience=10),
+    "tests": Profile(cases=600, shards=4, floors=True, patience=20),
+    "default": Profile(cases=2000, shards=8, floors=True, patience=40),
+    "thorough": Profile(cases=12_500, shards=16, floors=True, patience=600),
     "mutant": Profile(cases=2000, shards=1, floors=False, patience=15, stop_at_first=True),
 }
+
+
+def shards_for(profile: str, implementations: int) -> int:
+    """Shards of each implementation."""
+    return max(1, PROFILES[profile].shards // implementations)

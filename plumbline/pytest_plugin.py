@@ -40,9 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): the requirements of conformance.md that a test is about")
     config.addinivalue_line("markers", "workloads: explores generated workloads; what it judges is in its result")
     config.addinivalue_line("markers", "slow: left out of a quick run")
-    config.addinivalue_line(
-        "markers", "own: about how optimized/ keeps a requirement, and left out of conformance runs"
-    )
     # Tests run in as many processes as there are cores; more threads in each only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.getoption("--plumbline-seed") is None:
@@ -67,13 +64,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    specs = metafunc.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
     if "subject" in metafunc.fixturenames:
-        specs = metafunc.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
         metafunc.parametrize("subject", specs, indirect=True, ids=specs)
     if "shard" in metafunc.fixturenames:
-        from plumbline.profiles import PROFILES
+        from plumbline.profiles import shards_for
 
-        metafunc.parametrize("shard", range(PROFILES[metafunc.config.option.profile].shards))
+        metafunc.parametrize("shard", range(shards_for(metafunc.config.option.profile, len(specs))))
 
 
 @pytest.hookimpl(tryfirst=True)

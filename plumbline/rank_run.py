@@ -77,6 +77,9 @@ class RankPlace(Place):
     def _watched(self, part: Part, name: tuple[RequestId, int], fault: str) -> Part:
         return part if isinstance(part, Tensor) else WatchedPart(part, name, fault, self._opened)
 
+    def step_begins(self) -> None:
+        """Steps are cut where they end."""
+
     def step_ends(self) -> None:
         """What was done since the last step ended belongs to this one."""
         self.steps.append(Seen(set(self._opened), list(self._entered[self._before :])))

@@ -37,15 +37,30 @@ class Outcome:
 
 @dataclass
 class Collector:
-    """A pytest plugin. done is called with each outcome as it comes."""
+    """A pytest plugin. done is called with each outcome as it comes; True from it ends the session. first: requirements whose
+    tests go first, workloads after them."""
 
-    done: Callable[[Outcome, int, int], None] = lambda *_: None
+    done: Callable[[Outcome, int, int], object] = lambda *_: None
+    first: frozenset[str] = frozenset()
     outcomes: list[Outcome] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     total: int = 0
+    _session: pytest.Session | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.first:
+            items.sort(key=self._late)
+
+    def _late(self, item: pytest.Item) -> int:
+        properties: dict[str, Any] = dict(item.user_properties)
+        if self.first.intersection(properties["requirements"]):
+            return 0
+        return 1 if item.get_closest_marker("workloads") else 2
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.total = len(session.items) or self.total
+        self._session = session
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
@@ -72,7 +87,8 @@ class Collector:
             where=_where(report),
         )
         self.outcomes.append(outcome)
-        self.done(outcome, len(self.outcomes), self.total)
+        if self.done(outcome, len(self.outcomes), self.total) is True and self._session:
+            self._session.shouldstop = "enough was seen"
 
 
 def _message(report: pytest.TestReport) -> str:
@@ -103,15 +119,16 @@ def _where(report: pytest.TestReport) -> tuple[str, ...]:
 
 def run_suite(
     arguments: Sequence[str],
-    done: Callable[[Outcome, int, int], None] = lambda *_: None,
+    done: Callable[[Outcome, int, int], object] = lambda *_: None,
     quiet: bool = True,
     only: Sequence[str] = ("tests",),
+    first: frozenset[str] = frozenset(),
 ) -> Collector:
     """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them).
 
-    only: node ids from the repository's root.
+    only: node ids from the repository's root. done, first: as in Collector.
     """
-    collector = Collector(done)
+    collector = Collector(done, first)
     fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
     fixed += [str(ROOT / one) for one in only]
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout) as output:

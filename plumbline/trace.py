@@ -61,6 +61,9 @@ class Entry:
     ticket: Ticket | None = None
     refused: CapabilityMissing | None = None
     served_epoch: int | None = None
+    failed_in: int | None = None
+    """The step in which its last chunk failed, which is to be sent again."""
+    retries: int = 0
     touched: set[int] = field(default_factory=set)
     """Items whose positions some chunk reached, so that their payloads may be open."""
     underway: set[int] = field(default_factory=set)
@@ -71,7 +74,10 @@ class Entry:
 
 @dataclass
 class Scheduled:
-    """A chunk as scheduled. fault: "" or why it must fail. underway, released: those of the entry before the step."""
+    """A chunk as scheduled. fault: "" or why it must fail. underway, released: those of the entry before the step.
+
+    retry_of: the step in which the same chunk failed.
+    """
 
     chunk: Chunk
     entry: Entry | None
@@ -79,6 +85,7 @@ class Scheduled:
     underway: frozenset[int] = frozenset()
     served_epoch: int | None = None
     released: Mapping[int, int] = field(default_factory=dict)
+    retry_of: int | None = None
 
 
 @dataclass

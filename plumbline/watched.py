@@ -36,9 +36,11 @@ Key = tuple[bytes, int]
 
 
 class Watcher(Protocol):
-    """Who wants to know. admitted: may change what is admitted."""
+    """Who wants to know. admitted: may change what is admitted. A step may be settled after the next one has begun."""
 
     def admitted(self, prepared: Prepared) -> Prepared: ...
+
+    def step_begins(self) -> None: ...
 
     def step_ends(self) -> None: ...
 
@@ -53,6 +55,7 @@ class WatchedEmbed:
         self._embed.admit(self._watcher.admitted(prepared))
 
     def step(self, chunks: Sequence[Chunk]) -> Step:
+        self._watcher.step_begins()
         return WatchedStep(self._embed.step(chunks), self._watcher)
 
     def retract(self, request_id: RequestId) -> None:
@@ -91,7 +94,7 @@ class Look:
 
 @dataclass
 class CacheStep:
-    """looks: calls since the step before ended. held: what was there at the end; None: nobody knows."""
+    """looks: calls until the next step began. held: what was there after settling; None: nobody knows."""
 
     looks: list[Look] = field(default_factory=list)
     held: list[Key] | None = None
@@ -166,11 +169,8 @@ class CacheWatch(Place):
 
     def __init__(self) -> None:
         self.steps: list[CacheStep] = []
-        self.looks: list[Look] = []
-        """Since the last step ended."""
         self._cache: WatchedCache | None = None
         self._tower: RecordingTower | None = None
-        self._known: dict[Key, None] = {}
         self._calls = 0
         """Of the tower, before this step."""
 
@@ -186,7 +186,7 @@ class CacheWatch(Place):
         return self._cache
 
     def _note(self, kind: str, digest: bytes = b"", epoch: int = 0, evicted: int = 0) -> None:
-        self.looks.append(Look(kind, self._called() - self._calls, digest, epoch, evicted))
+        self._look(Look(kind, self._called() - self._calls, digest, epoch, evicted))
 
     def _called(self) -> int:
         return len(self._tower.calls) if self._tower is not None else 0
@@ -212,11 +212,18 @@ class CacheWatch(Place):
         return dataclasses.replace(prepared, items=tuple(items))
 
     def _read(self, digest: bytes, request: str, kind: str) -> None:
-        self.looks.append(Look(kind, self._called() - self._calls, digest, request=request))
+        self._look(Look(kind, self._called() - self._calls, digest, request=request))
+
+    def _look(self, look: Look) -> None:
+        if self.steps:
+            self.steps[-1].looks.append(look)
+
+    def step_begins(self) -> None:
+        self.steps.append(CacheStep())
+        self._calls = self._called()
 
     def step_ends(self) -> None:
-        self._known |= dict.fromkeys((look.digest, look.epoch) for look in self.looks if look.kind == "kept")
-        held = self._cache.holds(list(self._known)) if self._cache is not None else None
-        self.steps.append(CacheStep(list(self.looks), held))
-        self.looks.clear()
-        self._calls = self._called()
+        known = dict.fromkeys(
+            (look.digest, look.epoch) for step in self.steps for look in step.looks if look.kind == "kept"
+        )
+        self.steps[-1].held = self._cache.holds(list(known)) if self._cache is not None else None

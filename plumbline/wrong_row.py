@@ -12,9 +12,6 @@ from plumbline.bench import RowOf, WrongRow, expected_rows
 from plumbline.scenario import Scenario
 from plumbline.trace import Scheduled, StepRecord
 
-EPOCHS = 3
-"""That a scenario's weights can have."""
-
 
 def first_wrong(scenario: Scenario, s: Scheduled, got: Tensor, level: int, record: StepRecord) -> WrongRow | None:
     """got: [n, hidden] bit patterns, as many as the chunk has placeholders. None if they are right."""
@@ -46,7 +43,7 @@ def _by_nearness(scenario: Scenario, wanted: RowOf) -> Iterator[tuple[int, int, 
     """(request, item, epoch, level): as wanted before other epochs and levels, and the same item before the same request."""
     items = [(r, i) for r, request in enumerate(scenario.requests) for i in range(len(request.items))]
     items.sort(key=lambda at: (at != (wanted.request, wanted.item), at[0] != wanted.request))
-    ways = [(epoch, level) for epoch in range(EPOCHS) for level in range(1 + scenario.tower.side_levels)]
+    ways = [(epoch, level) for epoch in {0, *scenario.epochs} for level in range(1 + scenario.tower.side_levels)]
     ways.sort(key=lambda way: (way[0] != wanted.epoch) + (way[1] != wanted.level))
     for epoch, level in ways:
         for request, item in items:

@@ -36,7 +36,7 @@ def item_positions(item: Item) -> Tensor:
 
 
 def needed(prepared: Prepared, chunk: Chunk) -> list[Item]:
-    """The items with a row inside the chunk. WORK-001."""
+    """The items with a row inside the chunk. WORK-001, WORK-003."""
     return [item for item in prepared.items if any(lo < chunk.hi and chunk.lo < hi for lo, hi in item.spans)]
 
 
@@ -72,7 +72,7 @@ def chunk_rows(prepared: Prepared, chunk: Chunk, encoder: Encoder, runtime: Runt
 
 @dataclass(eq=False)
 class Settled:
-    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009."""
+    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009, LIFE-012."""
 
     results: Sequence[Rows | Failure]
     read: Sequence[tuple[RequestId, Sequence[Feature]]]

@@ -162,8 +162,6 @@ class Engine:
 
     def start(self) -> Verdicts:
         self.fleet.join(self.domain)
-        shared, budget = sum(memory.nbytes for memory in self.machine.shared.values()), self.domain.device_bytes
-        self.watch.verdicts.check("POOL-008", shared <= budget, f"{shared} bytes on devices, budget {budget}")
         return self._taken()
 
     def deliver(self, case: Delivery) -> tuple[Verdicts, set[str]]:
@@ -181,6 +179,8 @@ class Engine:
         return self._taken()
 
     def _taken(self) -> Verdicts:
+        shared, budget = sum(memory.nbytes for memory in self.machine.shared.values()), self.domain.device_bytes
+        self.watch.verdicts.check("POOL-008", shared <= budget, f"{shared} bytes on devices, budget {budget}")
         found, self.watch.verdicts = self.watch.verdicts, Verdicts()
         return found
 

@@ -14,16 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plumbline.bench import Verdicts
+from plumbline.build import build_request
 from plumbline.device_identities import judge_identities
 from plumbline.diagnose import PLAIN
 from plumbline.drawing import draw_cases
-from plumbline.engine import run
+from plumbline.engine import budgets_of, run
+from plumbline.exact import exact_spec
 from plumbline.explore import HANG_SECONDS, watchdog
-from plumbline.interface import Capability, Implementation
+from plumbline.interface import Capability, Implementation, Runtime
 from plumbline.judge import judge
 from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario, loads
 from plumbline.sim.device import Machine
+from plumbline.sim.ledger import Ledger
 from plumbline.sim.place import SimPlace
 from plumbline.sim.port import SimPort
 from plumbline.sim.schedule import AT_ONCE, LATEST
@@ -111,11 +114,24 @@ def check_identities(
     return {v.requirement: v.message for v in reversed(verdicts.violations)}
 
 
+def check_preparing(scenario: Scenario, implementation: Implementation, report: Report) -> dict[str, str]:
+    """The same, of requests whose payloads lie on the host, as a worker has them that only prepares."""
+    with Machine(LATEST) as machine:
+        runtime = Runtime(exact_spec(scenario.tower), SimPort(), budgets_of(scenario))
+        requests = [build_request(scenario.tower, request) for request in scenario.requests]
+        assert implementation.identify
+        assert implementation.prepare
+        implementation.prepare(runtime, implementation.identify(runtime))(requests)
+    report.judged["MOVE-011"] += 1
+    return {"MOVE-011": f"a device was used: {machine.ledger}"} if machine.ledger != Ledger() else {}
+
+
 def broken_on(case: SimCase, implementation: Implementation) -> dict[str, str]:
     """What a saved case breaks: messages by requirement."""
     broken = check(case.scenario, implementation, case.schedule, Report())
     if Capability.DEVICE in implementation.capabilities:
         broken |= check_identities(case.scenario, implementation, case.schedule, Report())
+        broken |= check_preparing(case.scenario, implementation, Report())
     return broken
 
 
@@ -150,6 +166,8 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
             note(check(scenario, implementation, schedule, report), scenario, schedule, report)
             if Capability.DEVICE in implementation.capabilities:
                 note(check_identities(scenario, implementation, schedule, report), scenario, schedule, report)
+        if Capability.DEVICE in implementation.capabilities:
+            note(check_preparing(scenario, implementation, report), scenario, LATEST, report)
 
     for scenario in FIXED:
         one(scenario)
@@ -163,16 +181,16 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
 
 def _own_features(scenario: Scenario, implementation: Implementation) -> bool:
     """Whether lazy payloads are the harness's own, which go up by a copy that waits."""
-    fenced = any(item.fence for request in scenario.requests for item in request.items)
+    struck = any(item.fence or item.gone for request in scenario.requests for item in request.items)
     sent = scenario.transport and Capability.TRANSPORT in implementation.capabilities
-    return scenario.lazy and (fenced or not sent)
+    return scenario.lazy and (struck or not sent)
 
 
 def without_faults(scenario: Scenario) -> Scenario:
     def whole(request: RequestRecipe) -> RequestRecipe:
         return dataclasses.replace(request, items=tuple(dataclasses.replace(i, fault=False) for i in request.items))
 
-    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests))
+    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests), hiccups=())
 
 
 def _image(content: int, patches: int) -> ItemRecipe:

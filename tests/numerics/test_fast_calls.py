@@ -48,7 +48,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 # ------------------------------------------------------------------------------------------------------------ payloads
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-001")
 @pytest.mark.parametrize("kind", TOWERS)
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
@@ -99,7 +98,6 @@ def test_a_file_that_is_written_over_changes_nothing(folder: Path, tmp_path: Pat
     assert all_same_bits(tower(call), before)
 
 
-@pytest.mark.own
 @pytest.mark.requirement("EPOCH-001")
 def test_a_tower_that_was_loaded_in_inference_mode_can_be_updated(folder: Path) -> None:
     with torch.inference_mode():
@@ -144,7 +142,6 @@ def test_what_the_device_s_kernels_cannot_do_is_refused(
     fast_of(made, dtype)
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-004")
 def test_the_plain_tower_s_certificate_is_not_the_fast_one_s(folder: Path) -> None:
     plain, fast = tower_of(folder), fast_of(folder)

@@ -135,7 +135,6 @@ def test_an_implementation_s_tower_is_within_the_bound_of_transformers(
     hold(record_property, "to transformers, float64", found, exact, own, rest)
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-006")
 @pytest.mark.parametrize("name", CALLS)
 def test_distances_to_transformers_are_within_the_bound(
@@ -179,7 +178,6 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=s
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-001")
 @DTYPES
 @FEW
@@ -197,13 +195,11 @@ def test_an_item_has_the_same_bits_in_any_company(
         assert all(same_bits(piece, alone[index][level]) for piece, index in zip(pieces, order, strict=True))
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-001")
 def test_an_item_of_no_numbers_reaches_no_other(certified: Certified) -> None:
     assert reached_by_nan(certified(torch.float32), CALLS["several"]) == []
 
 
-@pytest.mark.own
 @pytest.mark.requirement("NUM-001")
 @DTYPES
 @FEW

@@ -71,7 +71,9 @@ def test_in_its_own_process(name: str) -> None:
     run_inside(Path(__file__).with_name(name))
 
 
-@pytest.mark.requirement("IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
+@pytest.mark.requirement(
+    "IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008", "MOVE-011"
+)
 def test_workloads_on_a_simulated_device(
     subject: Subject,
     request: pytest.FixtureRequest,
@@ -84,6 +86,7 @@ def test_workloads_on_a_simulated_device(
     assert report["judged"]["rows"]
     if Capability.DEVICE in subject.implementation.capabilities:
         assert report["judged"]["IDENT-014"]
+        assert report["judged"]["MOVE-011"]
 
 
 @pytest.mark.requirement("PREP-019", "PREP-020")
@@ -106,6 +109,17 @@ def test_deliveries_between_simulated_devices(
     report = explored("deliveries", subject, cases, options.plumbline_seed, say_broken)
     assert report["cases"] >= 8 * cases
     assert set(report["judged"]) >= ALWAYS
+
+
+@pytest.mark.requirement("RANK-002", "RANK-004", "RANK-008")
+def test_ranks_with_simulated_devices(
+    subject: Subject, request: pytest.FixtureRequest, say_broken: Callable[[str], None]
+) -> None:
+    claimed(subject, Capability.RANKS, Capability.DEVICE)
+    options = request.config.option
+    report = explored("ranks", subject, CASES[options.profile], options.plumbline_seed, say_broken)
+    assert report["cases"] >= CASES[options.profile]
+    assert report["judged"]["RANK-008"]
 
 
 @pytest.mark.requirement("GRAPH-001", "GRAPH-002", "GRAPH-003", "GRAPH-004", "GRAPH-005", "GRAPH-006")

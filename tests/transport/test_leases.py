@@ -9,7 +9,7 @@ import pytest
 from plumbline.interface import LeaseLost, PayloadMissing, PlumblineError
 from plumbline.resolve import Subject
 from plumbline.transport_faulty import FAULTS, unpublishable
-from plumbline.transport_host import Both, Received, capacity, global_names, listening
+from plumbline.transport_host import Both, Received, capacity, global_names, listening, transport_of
 from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, metas_of, parts_of, prepared_of
 
 POOL = 1 << 14
@@ -48,6 +48,22 @@ def test_late_readers_read_what_was_published(subject: Subject) -> None:
                 assert got[k].reads(requests[k]), f"request {k} on rank {rank}"
                 got[k].release()
                 both.publishers[0].collect()
+
+
+@pytest.mark.requirement("POOL-001", "POOL-006")
+def test_a_reader_that_leaves_takes_nothing_along(subject: Subject) -> None:
+    """The other one reads what it was sent before and what it is sent after; so does a successor."""
+    with Both(subject.implementation, ranks=2, pool=POOL) as both:
+        before, after = wanted(1), wanted(2)
+        messages = [both.publish(before, name="before").message]
+        assert Received(both.subscribers[0], messages[0]).reads(before)
+        both.subscribers[0].close()
+        both.subscribers[1].beat()
+        both.subscribers[0] = transport_of(subject.implementation, both.domain).subscriber(0)
+        messages.append(both.publish(after, name="after").message)
+        assert Received(both.subscribers[1], messages[0]).reads(before)
+        for subscriber in both.subscribers:
+            assert Received(subscriber, messages[1]).reads(after)
 
 
 @pytest.mark.requirement("POOL-002")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import os
 import pickle
 import random
 import sys
 import time
 import tracemalloc
+from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,6 +124,10 @@ def explode() -> None:
     Bomb.went_off = True
 
 
+NAMED = (explode, print, os.getpid, OrderedDict, np.frombuffer, torch.tensor, Prepared)
+"""Of the test's own module, Python's, and those that an unpickler with a list of names would allow."""
+
+
 NAMES_CODE = {"pickle.find_class", "marshal.loads", "exec", "compile", "code.__new__", "function.__new__"}
 heard: list[str] = []
 listening = False
@@ -137,7 +144,7 @@ sys.addaudithook(hook)
 
 @pytest.mark.requirement("MSG-004")
 def test_no_format_that_names_code(subject: Subject) -> None:
-    """Pickles are refused, good messages are decoded without one, and nobody imports the modules that could."""
+    """Pickles are refused, whatever they name; good messages are decoded without one, and nobody imports what could."""
     global listening
     with Both(subject.implementation, ranks=1) as both:
         message = both.publish(REQUEST).message
@@ -146,7 +153,8 @@ def test_no_format_that_names_code(subject: Subject) -> None:
         heard.clear()
         listening = True
         try:
-            for data in (message, *(bomb, message + bomb, message[: len(message) // 2] + bomb)):
+            names = [pickle.dumps(one) for one in NAMED]
+            for data in (message, *(bomb, message + bomb, message[: len(message) // 2] + bomb), *names):
                 refusal_of_any_kind(both, data)
         finally:
             listening = False
