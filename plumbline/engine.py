@@ -270,6 +270,7 @@ class Run:
             return
         except Exception as error:
             self.trace.crashes.append(Crash("set_epoch", "", error))
+        self.trace.note("epoch", value=epoch)
         if changed:
             self.tree.clear()
             self.trace.reach.add("epoch change")
@@ -286,6 +287,7 @@ class Run:
             self.trace.reach.add("retract inside an item")
         if e.position:
             self.trace.reach.add("retract after a chunk")
+        self.trace.note("retracted", e.id)
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
         self._note_released(e)
         e.state, e.position, e.served_epoch, e.failed_in = "waiting", 0, None, None
@@ -298,6 +300,7 @@ class Run:
 
     def _finish(self, e: Entry, state: str) -> None:
         self._note_released(e)
+        self.trace.note(state, e.id)
         if e.admitted:
             if state == "aborted":
                 self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
@@ -329,10 +332,12 @@ class Run:
             self.rig.embed.admit(e.prepared)
         except CapabilityMissing as missing:
             e.state, e.refused = "failed", missing
+            self.trace.note("refused", e.id)
             return False
         except Exception as error:
             self.trace.crashes.append(Crash("admit", e.id, error))
         e.admitted = e.came_in = True
+        self.trace.note("admitted", e.id)
         return True
 
     def _prefix_hit(self, e: Entry) -> int:
@@ -347,6 +352,7 @@ class Run:
                 best = max(best, hit)
         if best:
             self.trace.reach.add("prefix hit")
+            self.trace.note("prefix hit", e.id, best)
             owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
             if owner[best] is not None and owner[best - 1] is not None and owner[best][0] == owner[best - 1][0]:  # type: ignore[index]
                 self.trace.reach.add("prefix hit inside an item")

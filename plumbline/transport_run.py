@@ -11,10 +11,12 @@ from plumbline.bench import Verdicts
 from plumbline.interface import (
     Implementation,
 )
+from plumbline.story import Story
 from plumbline.transport_host import global_names, listening, probe, remove_global
 from plumbline.transport_judge import Model, Part
 from plumbline.transport_scenario import (
     ADVANCES,
+    LEASE_SECONDS,
     Act,
     TransportCase,
     prepared_of,
@@ -33,10 +35,20 @@ def run(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, 
     return verdicts, run.reach
 
 
+def tell(case: TransportCase, implementation: Implementation) -> Story:
+    """Runs the case once more: what was done, call by call."""
+    run = _Run(case, implementation, Model(Verdicts()))
+    run.go()
+    return run.story()
+
+
 class _Run(WorkerSide, RankSide):
     def go(self) -> None:
         with listening() as said:
             try:
+                self.say(
+                    f"{self.case.workers} workers and {self.case.ranks} ranks start, a pool of {self.case.pool} bytes"
+                )
                 self.must("building the transport", "ISO-001", self._build)
                 for act in self.case.acts:
                     getattr(self, f"_{act.kind}")(act)
@@ -61,10 +73,13 @@ class _Run(WorkerSide, RankSide):
     # -- the clock and the end
 
     def _advance(self, act: Act) -> None:
-        self.model.now += ADVANCES[act.who % len(ADVANCES)]
+        seconds = ADVANCES[act.who % len(ADVANCES)]
+        self.say(f"{seconds} seconds pass; a lease lasts {LEASE_SECONDS} after the last sign of life")
+        self.model.now += seconds
 
     def _drain(self) -> None:
         """All requests end: living ranks release, what did not reach them is cancelled, dead ranks are declared so."""
+        self.say("all requests end")
         for rank in self.subscribers:
             for copy in self.copies[rank]:
                 self.released(copy)
@@ -89,6 +104,7 @@ class _Run(WorkerSide, RankSide):
     def _close_all(self) -> None:
         for worker in list(self.publishers):
             self.closed(worker)
+        self.say("ranks close")
         for subscriber in self.subscribers.values():
             for worker in self.killed_workers:
                 number = self.number(worker)

@@ -14,7 +14,7 @@ from plumbline.interface import (
     Slot,
 )
 from plumbline.transport_faulty import spoiled, unpublishable
-from plumbline.transport_fields import difference, metadata_tensors, parts_of
+from plumbline.transport_fields import difference, metadata_tensors, overwrite, parts_of
 from plumbline.transport_judge import Copy, Lease, Part
 from plumbline.transport_scenario import (
     Act,
@@ -35,6 +35,10 @@ class WorkerSide(Stage):
         publisher = self.publishers[worker]
         request = self.case.requests[act.what % len(self.case.requests)]
         readers, name = self.case.readers(request), f"q{len(self.model.leases)}"
+        number, to = act.what % len(self.case.requests), ", ".join(map(str, sorted(readers)))
+        self.say(
+            f"worker {worker} publishes request {number} to rank{'s' * (len(readers) > 1)} {to}, as publication {name[1:]}"
+        )
         self.swept(worker)  # first, so that what the publication takes can be told from what it gives back
         before = publisher.leased
         if request.fault and request.items:
@@ -70,8 +74,10 @@ class WorkerSide(Stage):
         self.model.publish(lease)
         self.tickets.append((lease, ticket))
         self.model.leased(worker, publisher.leased, f"publication {lease.number}")
+        place = f"{taken} bytes under a lease" if taken > 0 else "in the message"
+        self.moments[-1].lines.append(place + (", written in place" if slot is not None else ""))
         if slot is None:
-            _overwrite(prepared)
+            overwrite(prepared)
 
     def _reserved(self, publisher: Publisher, request: WireRequest, readers: frozenset[int]) -> Slot | None:
         """Space for the request with its payloads written into it; None if there is none."""
@@ -94,6 +100,8 @@ class WorkerSide(Stage):
         worker = nth(self.publishers, act.who)
         request = self.case.requests[act.what % len(self.case.requests)]
         slot = self._reserved(self.publishers[worker], request, self.case.readers(request))
+        self.say(f"worker {worker} reserves room for request {act.what % len(self.case.requests)}")
+        self.moments[-1].lines.append("and gives it back, twice" if slot is not None else "there is none")
         if slot is not None:
             slot.cancel()
             slot.cancel()
@@ -103,6 +111,7 @@ class WorkerSide(Stage):
         publisher = self.publishers[worker]
         if request.fault != "extra" and (request.items[-1].held or not sum(request.items[-1].rows[-1:])):
             return  # its payload stays away, or has nothing to copy
+        self.moments[-1].lines.append(f"which must fail: {request.fault}")
         prepared = unpublishable(prepared_of("fails", request), request.fault, -1)
         try:
             publisher.publish(prepared, readers)
@@ -118,6 +127,7 @@ class WorkerSide(Stage):
 
     def _collect(self, act: Act) -> None:
         if self.publishers:
+            self.say(f"worker {nth(self.publishers, act.who)} collects")
             self.swept(nth(self.publishers, act.who))
 
     def swept(self, worker: int) -> None:
@@ -129,6 +139,7 @@ class WorkerSide(Stage):
         alive = [(lease, ticket) for lease, ticket in self.tickets if lease.worker in self.publishers]
         if alive:
             lease, ticket = alive[-1 - act.what % len(alive)]
+            self.say(f"worker {lease.worker} cancels publication {lease.number}{' late' * lease.over}")
             self.reach.add("late cancel" if lease.over else "cancel")
             self.must("cancel", "POOL-017", ticket.cancel)
             self.model.end(lease, late=lease.over)
@@ -136,6 +147,7 @@ class WorkerSide(Stage):
     def _lose_reader(self, act: Act) -> None:
         """Workers are told that a rank is dead: one that was killed if there is one, else one that is not."""
         rank = nth(self.killed_ranks or range(self.case.ranks), act.who)
+        self.say(f"workers are told that rank {rank}, which is {'dead' if self.killed_ranks else 'alive'}, is lost")
         for worker, publisher in self.publishers.items():
             self.must("lost", "POOL-007", lambda p=publisher: p.lost(rank))  # type: ignore[misc]
             self.model.lose_reader(worker, rank)
@@ -160,6 +172,7 @@ class WorkerSide(Stage):
     def _kill_worker(self, act: Act) -> None:
         if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
             worker = nth(self.publishers, act.who)
+            self.say(f"worker {worker} is killed")
             self.killed.append(self.publishers.pop(worker))
             self.killed_workers.add(worker)
             self.reach.add("killed worker")
@@ -171,6 +184,7 @@ class WorkerSide(Stage):
             self.closed_workers.add(worker)
 
     def closed(self, worker: int) -> None:
+        self.say(f"worker {worker} closes")
         publisher = self.publishers.pop(worker)
         self.must("close", "POOL-003", publisher.close)
         self.must("the second close", "POOL-017", publisher.close)
@@ -191,6 +205,7 @@ class RankSide(Stage):
         if not ranks:
             return
         rank = nth(ranks, act.who)
+        self.say(f"rank {rank} receives publication {lease.number}{' late' * lease.over}")
         self.reach |= {"delivered twice"} if any(c.lease is lease for c in self.copies[rank]) else set()
         self.reach |= {"delivered late"} if lease.over else set()
         got = self.must("receive", "MSG-005", lambda: self.subscribers[rank].receive(ticket.message))
@@ -219,6 +234,7 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is None or copy.released:
             return
+        self.say(f"rank {copy.rank} opens publication {copy.lease.number}")
         for f in copy.kept:
             ready = f.ready()
             self.model.check("POOL-006", ready or not self.model.healthy(copy), "a payload under a lease is not ready")
@@ -227,6 +243,7 @@ class RankSide(Stage):
             copy.live = [p if isinstance(p, Tensor) else p.open(CPU) for p in copy.readable]
         except Exception as error:
             self.reach.add("open refused")
+            self.moments[-1].lines.append(f"refused: {type(error).__name__}")
             self.model.refused(copy, "open", error)
             return
         self.model.opened(copy)
@@ -237,6 +254,7 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is None or copy.released or not copy.live:
             return
+        self.say(f"rank {copy.rank} reads publication {copy.lease.number}, then checks")
         seen = [bits_of(t).clone() for t in copy.live]
         self.model.was_read(copy, seen, self._checked(copy))
 
@@ -245,6 +263,7 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is None:
             return
+        self.say(f"rank {copy.rank} checks publication {copy.lease.number}")
         error = self._checked(copy)
         if copy.released:
             self.model.checked_late(copy, error)
@@ -257,6 +276,7 @@ class RankSide(Stage):
                 f.check()
             except Exception as error:
                 self.reach.add("check refused")
+                self.moments[-1].lines.append(f"refused: {type(error).__name__}")
                 return error
         return None
 
@@ -270,6 +290,7 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is not None and not copy.released and len(copy.kept) > 1:
             feature = copy.kept[act.what % len(copy.kept)]
+            self.say(f"rank {copy.rank} releases one payload of publication {copy.lease.number}, twice")
             for _ in range(2):
                 self.must("release", "POOL-017", feature.release)
             copy.live = []
@@ -277,6 +298,7 @@ class RankSide(Stage):
             self.reach.add("released in parts")
 
     def released(self, copy: Copy) -> None:
+        self.say(f"rank {copy.rank} releases publication {copy.lease.number}{' again' * copy.released}")
         self.reach |= {"late release"} if copy.lease.over else set()
         self.reach |= {"released twice"} if copy.released else set()
         for f in copy.features:
@@ -286,16 +308,20 @@ class RankSide(Stage):
     def _beat(self, act: Act) -> None:
         if self.subscribers:
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} gives a sign of life")
             self.must("beat", "POOL-006", self.subscribers[rank].beat)
             self.model.beats[rank] = self.model.now
 
     def _lose_worker(self, act: Act) -> None:
         """Ranks are told that a worker is dead: one that was killed if there is one, else one that is not."""
-        self.told_of(self.number(nth(self.killed_workers or self.workers, act.who)))
+        worker = nth(self.killed_workers or self.workers, act.who)
+        self.say(f"ranks are told that worker {worker}, which is {'dead' if self.killed_workers else 'alive'}, is lost")
+        self.told_of(self.number(worker))
 
     def _kill_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1 or (act.what % 4 == 0 and self.subscribers):
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} is killed")
             self.killed += [self.subscribers.pop(rank), self.copies.pop(rank)]
             self.killed_ranks.add(rank)
             self.reach.add("killed rank")
@@ -316,6 +342,7 @@ class RankSide(Stage):
     def _close_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1:
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} closes")
             self.must("close", "POOL-003", self.subscribers[rank].close)
             self.must("the second close", "POOL-017", self.subscribers.pop(rank).close)
             for copy in self.copies.pop(rank):
@@ -325,6 +352,7 @@ class RankSide(Stage):
         if not self.subscribers or not self.tickets:
             return
         rank = nth(self.subscribers, act.who)
+        self.say(f"rank {rank} receives a damaged message")
         message = spoiled(self.tickets[-1 - act.what // 16 % len(self.tickets)][1].message, act.what)
         features: list[Feature] = []
         try:
@@ -343,11 +371,3 @@ class RankSide(Stage):
             self.model.doubt(rank)
         for feature in features:  # which may be of a lease that is still to come
             self.must("release", "POOL-017", feature.release)
-
-
-def _overwrite(prepared: Prepared) -> None:
-    """What was published must not follow what its owner does with its memory next."""
-    for item in prepared.items:
-        for part in parts_of(item.payload):
-            if isinstance(part, Tensor) and part.numel():
-                torch.tensor([], dtype=torch.uint8).set_(part.untyped_storage()).fill_(0x5A)

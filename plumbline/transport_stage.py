@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TypeVar
 
 from plumbline.interface import Domain, Implementation, PlumblineError, Publisher, Subscriber, Ticket
+from plumbline.own_code import told
+from plumbline.story import Moment, Story
 from plumbline.transport_host import capacity, fresh_name, transport_of
 from plumbline.transport_judge import Copy, Lease, Model
 from plumbline.transport_scenario import LEASE_SECONDS, TransportCase
@@ -36,6 +39,23 @@ class Stage:
         """All that there ever were. A successor's is its predecessor's plus ``case.workers``."""
         self.tickets: list[tuple[Lease, Ticket]] = []
         self.copies: dict[int, list[Copy]] = {r: [] for r in range(case.ranks)}
+        self.moments: list[Moment] = []
+        self._before: list[int] = []
+        """For each moment, how much was wrong before it."""
+
+    def say(self, text: str) -> None:
+        """What is done now, for whoever reads the story of the case."""
+        self.moments.append(Moment(text))
+        self._before.append(len(self.model.verdicts.violations))
+
+    def story(self) -> Story:
+        """What was done until now, and what of it was wrong."""
+        violations, story = self.model.verdicts.violations, Story(self.moments)
+        for at, (lo, hi) in enumerate(itertools.pairwise([*self._before, len(violations)])):
+            for v in violations[lo:hi]:
+                self.moments[at].wrong.append(v.message)
+                story.broken.setdefault(v.requirement, at)
+        return story
 
     def publisher(self, worker: int) -> Publisher:
         return transport_of(self.implementation, self.domain).publisher(self.number(worker))
@@ -57,7 +77,7 @@ class Stage:
         try:
             return call()
         except Exception as error:
-            said = f"{what} raised {type(error).__name__}: {error}"
+            said = f"{what} raised {told(error)}"
             self.model.check(requirement, False, said)
             self.model.check("ISO-003", isinstance(error, PlumblineError), said)
             raise Stop from error

@@ -24,10 +24,10 @@ from plumbline.capture_judge import TraceJudge
 from plumbline.capture_replay import main
 from plumbline.capture_scenario import Replay, scenario_of
 from plumbline.capture_wrap import captured
+from plumbline.cases import read_case
 from plumbline.drawing import OutOfTime, draw_cases
 from plumbline.explore import check
 from plumbline.interface import Implementation, Rows
-from plumbline.replay import read_case
 from plumbline.requirements import ROOT
 from plumbline.resolve import resolve
 from plumbline.scenario import Content, ItemRecipe, Scenario
