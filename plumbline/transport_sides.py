@@ -165,6 +165,7 @@ class WorkerSide(Stage):
         self.killed_workers.discard(before)
         self.closed_workers.discard(before)
         worker = before + self.case.workers
+        self.say(f"worker {worker} starts in the place of worker {before}")
         self.workers.add(worker)
         self.publishers[worker] = self.must("a worker's restart", "POOL-018", lambda: self.publisher(worker))
         self.reach.add("restarted worker")
