@@ -77,6 +77,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def replay(session: nox.Session) -> None:
+    """Replay a captured TRACE of live traffic, of plumbline/capture.py, through --impl."""
+    install(session)
+    session.run("python", "-m", "plumbline.capture_replay", *session.posargs)
+
+
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Tests of real GPUs, on up to four; fails without one. With --no-venv, under this Python and its torch."""
     install(session, "gpu")

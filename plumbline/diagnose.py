@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from plumbline import closed_form
 from plumbline.bench import REFUSED, WRONG_ROWS
 from plumbline.engine import run
 from plumbline.interface import Implementation
@@ -158,7 +159,7 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
     found = []
     for requirements, name, simplify in SIMPLIFICATIONS:
         simpler = simplify(scenario)
-        if simpler != scenario and not _shows(simpler, implementation, verdict):
+        if simpler != scenario and _whole(simpler) and not _shows(simpler, implementation, verdict):
             found += [(requirement, name) for requirement in requirements]
     helped = {name for _, name in found}
     found += [(requirement, " or ".join(sorted(names))) for requirement, names in COMBINATIONS if names <= helped]
@@ -174,7 +175,7 @@ def explained_by(scenario: Scenario, implementation: Implementation, verdict: st
     for requirements, _, simplify in SIMPLIFICATIONS:
         if known.intersection(requirements):
             simpler = simplify(scenario)
-            if simpler != scenario and not _shows(simpler, implementation, verdict):
+            if simpler != scenario and _whole(simpler) and not _shows(simpler, implementation, verdict):
                 return True
     return False
 
@@ -191,6 +192,16 @@ def circumstances(scenario: Scenario) -> set[str]:
     names = {name for _, name in present}
     combined = {requirement for requirement, both in COMBINATIONS if both <= names}
     return {PLAIN[WRONG_ROWS], *combined, *(r for requirements, _ in present for r in requirements)}
+
+
+def _whole(scenario: Scenario) -> bool:
+    """Whether recorded spans still have as many positions as their items have rows."""
+    return all(
+        [sum(hi - lo for lo, hi in spans) for spans in r.spans]
+        == [closed_form.row_count(scenario.tower, i) for i in r.items]
+        for r in scenario.requests
+        if r.tokens
+    )
 
 
 def _shows(scenario: Scenario, implementation: Implementation, verdict: str) -> bool:

@@ -34,7 +34,7 @@ from plumbline.interface import (
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
+from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 from plumbline.transport_path import Path
@@ -63,7 +63,7 @@ class TokenEmbedding:
 def budgets_of(scenario: Scenario) -> Budgets:
     tower = scenario.tower
     row = tower.hidden * (1 + tower.side_levels) * ITEMSIZE[tower.row_dtype]
-    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
+    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, scenario.item_patches)
 
 
 def run(
@@ -79,8 +79,11 @@ def run(
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
+    kind = Run
+    if scenario.script:
+        from plumbline.recorded import RecordedRun as kind  # it is a Run itself
     try:
-        run = _Run(scenario, rig, trace, implementation)
+        run = kind(scenario, rig, trace, implementation)
         run.go()
         run.finish()
         run.close()
@@ -89,7 +92,9 @@ def run(
     return trace
 
 
-class _Run:
+class Run:
+    """One implementation under a scenario's own schedule."""
+
     def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, implementation: Implementation) -> None:
         self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, implementation.capabilities
         by_transport = scenario.lazy and scenario.transport and Capability.TRANSPORT in self.claims
@@ -265,6 +270,7 @@ class _Run:
             return
         except Exception as error:
             self.trace.crashes.append(Crash("set_epoch", "", error))
+        self.trace.note("epoch", value=epoch)
         if changed:
             self.tree.clear()
             self.trace.reach.add("epoch change")
@@ -281,6 +287,7 @@ class _Run:
             self.trace.reach.add("retract inside an item")
         if e.position:
             self.trace.reach.add("retract after a chunk")
+        self.trace.note("retracted", e.id)
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
         self._note_released(e)
         e.state, e.position, e.served_epoch, e.failed_in = "waiting", 0, None, None
@@ -293,6 +300,7 @@ class _Run:
 
     def _finish(self, e: Entry, state: str) -> None:
         self._note_released(e)
+        self.trace.note(state, e.id)
         if e.admitted:
             if state == "aborted":
                 self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
@@ -324,10 +332,12 @@ class _Run:
             self.rig.embed.admit(e.prepared)
         except CapabilityMissing as missing:
             e.state, e.refused = "failed", missing
+            self.trace.note("refused", e.id)
             return False
         except Exception as error:
             self.trace.crashes.append(Crash("admit", e.id, error))
         e.admitted = e.came_in = True
+        self.trace.note("admitted", e.id)
         return True
 
     def _prefix_hit(self, e: Entry) -> int:
@@ -342,6 +352,7 @@ class _Run:
                 best = max(best, hit)
         if best:
             self.trace.reach.add("prefix hit")
+            self.trace.note("prefix hit", e.id, best)
             owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
             if owner[best] is not None and owner[best - 1] is not None and owner[best][0] == owner[best - 1][0]:  # type: ignore[index]
                 self.trace.reach.add("prefix hit inside an item")
@@ -514,6 +525,8 @@ class _Run:
             result = record.results[k] if k < len(record.results) else None
             if isinstance(result, Rows) and e.id not in lost:
                 self._served(e, s)
+                if e.position == len(e.prepared.token_ids):
+                    self._finish(e, "done")
                 continue
             error: PlumblineError | None = result.error if isinstance(result, Failure) else None
             if isinstance(error, EpochChanged):
@@ -533,5 +546,3 @@ class _Run:
         if e.underway:
             self.trace.reach.add("cut inside an item")
         self.tree.append((e.prepared.prefix_keys.tolist(), s.chunk.hi))
-        if e.position == len(e.prepared.token_ids):
-            self._finish(e, "done")

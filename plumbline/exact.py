@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -28,7 +29,13 @@ def _weights(first: int, count: int) -> Tensor:
     return torch.tensor([_signed(mix(k + first) | 1) for k in range(count)], dtype=torch.int64)
 
 
-_ELEMENTS, _PATCHES, _MERGED = _weights(1, 256), _weights(77, 4096), _weights(9, 4096)
+_ELEMENTS, _MERGED = _weights(1, 256), _weights(9, 4096)
+
+
+@lru_cache
+def _of_places(capacity: int) -> Tensor:
+    """[capacity] weights of the patches of an attention segment."""
+    return _weights(77, capacity)
 
 
 def _mix(z: Tensor) -> Tensor:
@@ -117,7 +124,8 @@ class ExactTower:
             raise ValueError(f"cu_seqlens {bounds} do not partition {len(patches)} patches")
         out = torch.empty_like(patches)
         for lo, hi in itertools.pairwise(bounds):
-            out[lo:hi] = (patches[lo:hi] * _PATCHES[: hi - lo]).sum()
+            weights = _of_places(1 << max(12, (hi - lo).bit_length()))
+            out[lo:hi] = (patches[lo:hi] * weights[: hi - lo]).sum()
         return out
 
     def _rows(self, item: PackedItem, seen: Tensor, patches: Tensor, segments: Tensor, level: int) -> Tensor:

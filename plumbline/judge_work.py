@@ -57,23 +57,23 @@ class WorkJudge(Bench):
         late = self.trace.scenario.settle_late
         if caches and not (self.fenced or self.faulty or late) and self._all_fit() and not self._epoch_comes_back():
             allowed = self._distinct()
-            twice = [k for k, n in encoded.items() if n > allowed.get(k, 1)]
+            twice = [k for k, n in encoded.items() if n > allowed.get(k[0], 1)]
             self.check(
                 "CACHE-008", not twice, f"{len(twice)} items were encoded again though the cache holds all of them"
             )
 
     def _distinct(self) -> dict[object, int]:
-        """By fingerprint and epoch: how many items of different identity look alike to a tower."""
+        """By fingerprint: how many items of different identity look alike to a tower."""
         truths: dict[Fingerprint, set[object]] = {}
         for s in self.trace.submissions:
             for item in s.recipe.items:
                 truths.setdefault(fingerprint(self.tower, item), set()).add(closed_form.truth(self.tower, item))
-        return {(f, e): len(t) for f, t in truths.items() for e in range(3)}
+        return {f: len(t) for f, t in truths.items()}
 
     def _epoch_comes_back(self) -> bool:
         """What was cached of it may have been dropped in between."""
         epochs = [k for k, _ in itertools.groupby(record.epoch for record in self.trace.steps)]
-        changes = [op.request % 3 for op in self.trace.scenario.ops if op.kind == "epoch"]
+        changes = self.trace.scenario.epochs
         return len(set(epochs)) < len(epochs) or len({0, *changes}) < 1 + len(changes)
 
     def _all_fit(self) -> bool:
@@ -82,7 +82,7 @@ class WorkJudge(Bench):
         for s in self.trace.submissions:
             for item in s.recipe.items:
                 rows[closed_form.truth(self.tower, item)] = closed_form.row_count(self.tower, item)
-        epochs = 1 + sum(op.kind == "epoch" for op in self.trace.scenario.ops)
+        epochs = 1 + len(self.trace.scenario.epochs)
         return sum(rows.values()) * epochs <= self.trace.scenario.cache_rows
 
     def _work_of(self, record: StepRecord, encoded: Counter[Fingerprint]) -> None:
@@ -159,9 +159,15 @@ class WorkJudge(Bench):
                 )
 
     def _encoded_before(self, s: Scheduled, record: StepRecord) -> set[Fingerprint]:
-        """What was encoded for the same chunk when it failed, by other items' fault."""
-        earlier = [one for one in self.trace.steps if one.number == s.retry_of and one.epoch == record.epoch]
-        return {f for one in earlier for call in one.calls if not call.failed for f in call.items if self._alone(f)}
+        """What was encoded for the same chunk, and for no other, when it failed by other items' fault."""
+        found: set[Fingerprint] = set()
+        for one in self.trace.steps:
+            if one.number == s.retry_of and one.epoch == record.epoch:
+                others = [o for o in one.scheduled if o.chunk.request_id != s.chunk.request_id]
+                theirs = {fingerprint(self.tower, item) for o in others for item in self.needed(o).values()}
+                done = {f for call in one.calls if not call.failed for f in call.items}
+                found |= {f for f in done - theirs if self._alone(f)}
+        return found
 
     def _alone(self, f: Fingerprint) -> bool:
         """Whether one identity only looks like this to a tower."""

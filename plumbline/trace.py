@@ -105,6 +105,20 @@ class StepRecord:
     """Requests whose result was another one later."""
 
 
+@dataclass(frozen=True)
+class Event:
+    """What the engine did between the calls of two steps. steps: how many had been called by then.
+
+    kind: admitted, refused, prefix hit, retracted, done, failed, aborted, or epoch. value: the positions that were hit, or
+    the epoch that is now.
+    """
+
+    steps: int
+    kind: str
+    request: str = ""
+    value: int = 0
+
+
 @dataclass
 class Api:
     """A call that must raise a typed error: what was expected and what came."""
@@ -126,9 +140,13 @@ class Trace:
     steps: list[StepRecord] = field(default_factory=list)
     api: list[Api] = field(default_factory=list)
     crashes: list[Crash] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     stuck: bool = False
     unreleased: list[str] = field(default_factory=list)
     reach: set[str] = field(default_factory=set)
+
+    def note(self, kind: str, request: str = "", value: int = 0) -> None:
+        self.events.append(Event(len(self.steps), kind, request, value))
 
 
 def listed_recipes(recipe: RequestRecipe) -> list[ItemRecipe]:

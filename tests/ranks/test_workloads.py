@@ -16,6 +16,7 @@ from plumbline.rank_explore import FLOORS, PART, check_ranks
 from plumbline.rank_threads import Diverged, Meeting
 from plumbline.resolve import Subject
 from plumbline.scenario import Op, RequestRecipe, Scenario
+from plumbline.tell import tell
 from plumbline.transport_explore import explore_cases, explore_session
 
 
@@ -26,7 +27,7 @@ def test_generated_workloads_on_ranks(
     claimed(subject, Capability.RANKS)
     judged = partial(check_ranks, implementation=subject.implementation)
     found = explore_session(rank_cases(subject.implementation.capabilities), judged, request.config.option, shard, PART)
-    record_property("exploration", found.data("ranks"))
+    record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
 

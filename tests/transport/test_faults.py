@@ -10,6 +10,7 @@ from plumbline.baton import Baton, Schedule
 from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.resolve import Subject
+from plumbline.tell import tell
 from plumbline.transport_explore import check_fault_case, explore_session
 from plumbline.transport_faults import FaultCase, loads, run_faults
 from plumbline.transport_strategies import fault_cases
@@ -26,7 +27,7 @@ def test_generated_faults(
     lines = max(run_faults(FaultCase(), subject.implementation).lines)
     judged = partial(check_fault_case, implementation=subject.implementation)
     found = explore_session(fault_cases(lines), judged, request.config.option, shard)
-    record_property("exploration", found.data("transport"))
+    record_property("exploration", found.data("transport", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
 
