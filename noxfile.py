@@ -157,6 +157,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Mutation score of optimized and reference by Cosmic Ray: --sample N mutants, --seed N, --only FILE."""
+    install(session, "mutation")
+    session.run("python", "-m", "plumbline.mutation", *session.posargs)
+
+
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Fuzz the messages of both implementations, guided by coverage: --runs N executions of each, --keep what it found."""
     install(session, "fuzz")

@@ -123,16 +123,17 @@ def run_suite(
     quiet: bool = True,
     only: Sequence[str] = ("tests",),
     first: frozenset[str] = frozenset(),
+    plugins: Sequence[object] = (),
 ) -> Collector:
     """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them).
 
-    only: node ids from the repository's root. done, first: as in Collector.
+    only: node ids from the repository's root. done, first: as in Collector. plugins: of pytest, besides the collector.
     """
     collector = Collector(done, first)
     fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
     fixed += [str(ROOT / one) for one in only]
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout) as output:
-        status = pytest.main([*fixed, *arguments], plugins=[collector])
+        status = pytest.main([*fixed, *arguments], plugins=[collector, *plugins])
     if not collector.outcomes and quiet and status != pytest.ExitCode.NO_TESTS_COLLECTED:
         collector.errors.append(output.getvalue())  # type: ignore[union-attr]
     return collector

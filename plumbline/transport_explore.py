@@ -42,6 +42,9 @@ FLOORS = {
     "living rank told lost": 0.02,
     "killed worker": 0.02,
     "damaged message refused": 0.003,
+    "restarted rank": 0.01,
+    "restarted worker": 0.01,
+    "released in parts": 0.01,
 }
 """Least share of the cases of a session that reach a situation, where payloads are put under leases at all."""
 

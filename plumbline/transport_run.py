@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TypeVar
 
 import torch
 
@@ -13,7 +12,7 @@ from plumbline.interface import (
     Implementation,
 )
 from plumbline.story import Story
-from plumbline.transport_host import global_names, listening, probe, remove_global, transport_of
+from plumbline.transport_host import global_names, listening, probe, remove_global
 from plumbline.transport_judge import Model, Part
 from plumbline.transport_scenario import (
     ADVANCES,
@@ -22,10 +21,10 @@ from plumbline.transport_scenario import (
     TransportCase,
     prepared_of,
 )
-from plumbline.transport_sides import RankSide, Stop, WorkerSide
+from plumbline.transport_sides import RankSide, WorkerSide
+from plumbline.transport_stage import Stop
 
 CPU = torch.device("cpu")
-T = TypeVar("T")
 
 
 def run(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:
@@ -64,14 +63,12 @@ class _Run(WorkerSide, RankSide):
         if "pooled" in self.reach:
             fell_back = "fallback" in self.reach
             often = max(Counter(re.sub(r"\d+", "#", line) for line in said).values(), default=0)
-            self.model.check("POOL-013", often <= self.case.workers, f"{often} warnings: {said[:3]}")
+            self.model.check("POOL-013", often <= len(self.workers), f"{often} warnings: {said[:3]}")
             self.model.check("POOL-013", bool(said) or not fell_back, "the pool was full, and nobody said so")
 
     def _build(self) -> None:
-        for w in range(self.case.workers):
-            self.publishers[w] = transport_of(self.implementation, self.domain).publisher(w)
-        for r in range(self.case.ranks):
-            self.subscribers[r] = transport_of(self.implementation, self.domain).subscriber(r)
+        self.publishers = {worker: self.publisher(worker) for worker in sorted(self.workers)}
+        self.subscribers = {rank: self.subscriber(rank) for rank in range(self.case.ranks)}
 
     # -- the clock and the end
 
@@ -110,7 +107,8 @@ class _Run(WorkerSide, RankSide):
         self.say("ranks close")
         for subscriber in self.subscribers.values():
             for worker in self.killed_workers:
-                self.must("lost", "POOL-007", lambda s=subscriber, w=worker: s.lost(w))  # type: ignore[misc]
+                number = self.number(worker)
+                self.must("lost", "POOL-007", lambda s=subscriber, n=number: s.lost(n))  # type: ignore[misc]
         for subscriber in self.subscribers.values():
             self.must("close", "POOL-003", subscriber.close)
             self.must("the second close", "POOL-017", subscriber.close)

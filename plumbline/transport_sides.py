@@ -2,96 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
 from plumbline.build import bits_of
 from plumbline.interface import (
-    Domain,
     Feature,
-    Implementation,
     PlumblineError,
     Prepared,
     Publisher,
     Slot,
-    Subscriber,
-    Ticket,
 )
-from plumbline.own_code import told
-from plumbline.story import Moment, Story
 from plumbline.transport_faulty import spoiled, unpublishable
 from plumbline.transport_fields import difference, metadata_tensors, overwrite, parts_of
-from plumbline.transport_host import capacity, fresh_name
-from plumbline.transport_judge import Copy, Lease, Model, Part
+from plumbline.transport_judge import Copy, Lease, Part
 from plumbline.transport_scenario import (
-    LEASE_SECONDS,
     Act,
-    TransportCase,
     WireRequest,
     metas_of,
     prepared_of,
 )
+from plumbline.transport_stage import Stage, Stop, nth
 
 CPU = torch.device("cpu")
-T = TypeVar("T")
-
-
-class Stop(Exception):
-    """The case cannot go on: what had to succeed did not, and the verdict is in."""
-
-
-class Stage:
-    """The processes of one case, who of them is alive, and what they have been given."""
-
-    def __init__(self, case: TransportCase, implementation: Implementation, model: Model) -> None:
-        self.case, self.implementation, self.model = case, implementation, model
-        self.rows = capacity(implementation, case.pool, case.workers, case.ranks)
-        self.reach: set[str] = set()
-        self.domain = Domain(fresh_name(), case.workers, case.ranks, case.pool, LEASE_SECONDS, lambda: self.model.now)
-        self.publishers: dict[int, Publisher] = {}
-        self.subscribers: dict[int, Subscriber] = {}
-        self.killed: list[object] = []
-        """Kept, so that nobody tidies up after a process that was killed."""
-        self.killed_workers: set[int] = set()
-        self.killed_ranks: set[int] = set()
-        self.tickets: list[tuple[Lease, Ticket]] = []
-        self.copies: dict[int, list[Copy]] = {r: [] for r in range(case.ranks)}
-        self.moments: list[Moment] = []
-        self._before: list[int] = []
-        """For each moment, how much was wrong before it."""
-
-    def say(self, text: str) -> None:
-        """What is done now, for whoever reads the story of the case."""
-        self.moments.append(Moment(text))
-        self._before.append(len(self.model.verdicts.violations))
-
-    def story(self) -> Story:
-        """What was done until now, and what of it was wrong."""
-        violations, story = self.model.verdicts.violations, Story(self.moments)
-        for at, (lo, hi) in enumerate(itertools.pairwise([*self._before, len(violations)])):
-            for v in violations[lo:hi]:
-                self.moments[at].wrong.append(v.message)
-                story.broken.setdefault(v.requirement, at)
-        return story
-
-    def must(self, what: str, requirement: str, call: Callable[[], T]) -> T:
-        """A call that has to succeed."""
-        try:
-            return call()
-        except Exception as error:
-            said = f"{what} raised {told(error)}"
-            self.model.check(requirement, False, said)
-            self.model.check("ISO-003", isinstance(error, PlumblineError), said)
-            raise Stop from error
-
-
-def nth(names: object, number: int) -> int:
-    alive = sorted(names)  # type: ignore[call-overload]
-    return int(alive[number % len(alive)])
 
 
 class WorkerSide(Stage):
@@ -221,6 +154,22 @@ class WorkerSide(Stage):
             self.swept(worker)
         self.reach.add("killed rank told" if self.killed_ranks else "living rank told lost")
 
+    def _restart_worker(self, act: Act) -> None:
+        """The successor of one that was closed, or of one that was killed, once all ranks know of the death."""
+        ended = self.closed_workers | self.killed_workers
+        if not ended:
+            return
+        before = nth(ended, act.who)
+        if before in self.killed_workers:
+            self.told_of(self.number(before))
+        self.killed_workers.discard(before)
+        self.closed_workers.discard(before)
+        worker = before + self.case.workers
+        self.say(f"worker {worker} starts in the place of worker {before}")
+        self.workers.add(worker)
+        self.publishers[worker] = self.must("a worker's restart", "POOL-018", lambda: self.publisher(worker))
+        self.reach.add("restarted worker")
+
     def _kill_worker(self, act: Act) -> None:
         if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
             worker = nth(self.publishers, act.who)
@@ -230,8 +179,10 @@ class WorkerSide(Stage):
             self.reach.add("killed worker")
 
     def _close_worker(self, act: Act) -> None:
-        if len(self.publishers) > 1:
-            self.closed(nth(self.publishers, act.who))
+        if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
+            worker = nth(self.publishers, act.who)
+            self.closed(worker)
+            self.closed_workers.add(worker)
 
     def closed(self, worker: int) -> None:
         self.say(f"worker {worker} closes")
@@ -271,7 +222,7 @@ class RankSide(Stage):
                 not parts_of(i.payload) for i, d in zip(got.items, got.identities, strict=True) if d in lease.held
             )
             self.model.check("MSG-008", stayed, "a payload travelled whose rows are held")
-        self.copies[rank].append(Copy(lease, rank, [parts_of(i.payload) for i in got.items]))
+        self.copies[rank].append(Copy(lease, rank, [p for i in got.items for p in parts_of(i.payload)]))
 
     def _copy(self, act: Act) -> Copy | None:
         """A received request, counted back from the latest."""
@@ -285,12 +236,12 @@ class RankSide(Stage):
         if copy is None or copy.released:
             return
         self.say(f"rank {copy.rank} opens publication {copy.lease.number}")
-        for f in copy.features:
+        for f in copy.kept:
             ready = f.ready()
             self.model.check("POOL-006", ready or not self.model.healthy(copy), "a payload under a lease is not ready")
             self.model.check("POOL-015", not ready or not self.model.gone(copy), "a payload that is gone is ready")
         try:
-            copy.live = [[p if isinstance(p, Tensor) else p.open(CPU) for p in parts] for parts in copy.parts]
+            copy.live = [p if isinstance(p, Tensor) else p.open(CPU) for p in copy.readable]
         except Exception as error:
             self.reach.add("open refused")
             self.moments[-1].lines.append(f"refused: {type(error).__name__}")
@@ -305,20 +256,23 @@ class RankSide(Stage):
         if copy is None or copy.released or not copy.live:
             return
         self.say(f"rank {copy.rank} reads publication {copy.lease.number}, then checks")
-        seen = [[bits_of(t).clone() for t in parts] for parts in copy.live]
+        seen = [bits_of(t).clone() for t in copy.live]
         self.model.was_read(copy, seen, self._checked(copy))
 
     def _check(self, act: Act) -> None:
         """Without having read: what never looks at the payload cannot see garbage, and may learn of a fence or not."""
         copy = self._copy(act)
-        if copy is not None and not copy.released:
-            self.say(f"rank {copy.rank} checks publication {copy.lease.number}")
-            error = self._checked(copy)
-            if error is not None:
-                self.model.refused(copy, "check", error)
+        if copy is None:
+            return
+        self.say(f"rank {copy.rank} checks publication {copy.lease.number}")
+        error = self._checked(copy)
+        if copy.released:
+            self.model.checked_late(copy, error)
+        elif error is not None:
+            self.model.refused(copy, "check", error)
 
     def _checked(self, copy: Copy) -> Exception | None:
-        for f in copy.features:
+        for f in copy.features if copy.released else copy.kept:
             try:
                 f.check()
             except Exception as error:
@@ -331,6 +285,18 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is not None:
             self.released(copy)
+
+    def _release_part(self, act: Act) -> None:
+        """One payload of a request, twice, while others are still needed."""
+        copy = self._copy(act)
+        if copy is not None and not copy.released and len(copy.kept) > 1:
+            feature = copy.kept[act.what % len(copy.kept)]
+            self.say(f"rank {copy.rank} releases one payload of publication {copy.lease.number}, twice")
+            for _ in range(2):
+                self.must("release", "POOL-017", feature.release)
+            copy.live = []
+            copy.let_go.add(id(feature))
+            self.reach.add("released in parts")
 
     def released(self, copy: Copy) -> None:
         self.say(f"rank {copy.rank} releases publication {copy.lease.number}{' again' * copy.released}")
@@ -349,11 +315,9 @@ class RankSide(Stage):
 
     def _lose_worker(self, act: Act) -> None:
         """Ranks are told that a worker is dead: one that was killed if there is one, else one that is not."""
-        worker = nth(self.killed_workers or range(self.case.workers), act.who)
+        worker = nth(self.killed_workers or self.workers, act.who)
         self.say(f"ranks are told that worker {worker}, which is {'dead' if self.killed_workers else 'alive'}, is lost")
-        for rank, subscriber in self.subscribers.items():
-            self.must("lost", "POOL-007", lambda s=subscriber: s.lost(worker))  # type: ignore[misc]
-            self.model.lose_worker(rank, worker)
+        self.told_of(self.number(worker))
 
     def _kill_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1 or (act.what % 4 == 0 and self.subscribers):
@@ -363,6 +327,19 @@ class RankSide(Stage):
             self.killed_ranks.add(rank)
             self.reach.add("killed rank")
 
+    def _restart_reader(self, act: Act) -> None:
+        """The successor of one that was killed, once all workers know of the death."""
+        if not self.killed_ranks:
+            return
+        rank = nth(self.killed_ranks, act.who)
+        for worker, publisher in self.publishers.items():
+            self.must("lost", "POOL-007", lambda p=publisher: p.lost(rank))  # type: ignore[misc]
+            self.model.lose_reader(worker, rank)
+        self.killed_ranks.discard(rank)
+        self.copies[rank] = []
+        self.subscribers[rank] = self.must("a rank's restart", "POOL-018", lambda: self.subscriber(rank))
+        self.reach.add("restarted rank")
+
     def _close_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1:
             rank = nth(self.subscribers, act.who)
@@ -371,7 +348,6 @@ class RankSide(Stage):
             self.must("the second close", "POOL-017", self.subscribers.pop(rank).close)
             for copy in self.copies.pop(rank):
                 self.model.release(copy)
-            self.killed_ranks.add(rank)
 
     def _corrupt(self, act: Act) -> None:
         if not self.subscribers or not self.tickets:
@@ -379,14 +355,14 @@ class RankSide(Stage):
         rank = nth(self.subscribers, act.who)
         self.say(f"rank {rank} receives a damaged message")
         message = spoiled(self.tickets[-1 - act.what // 16 % len(self.tickets)][1].message, act.what)
+        features: list[Feature] = []
         try:
             got = self.subscribers[rank].receive(message)
-            for item in got.items:
-                for part in parts_of(item.payload):
-                    if isinstance(part, Feature):
-                        part.ready()
-                        bits_of(part.open(CPU)).clone()
-                        part.check()
+            features += [p for item in got.items for p in parts_of(item.payload) if isinstance(p, Feature)]
+            for feature in features:
+                feature.ready()
+                bits_of(feature.open(CPU)).clone()
+                feature.check()
         except Exception as error:
             said = f"a damaged message of {len(message)} bytes: {type(error).__name__}: {error}"
             self.model.check("MSG-002", isinstance(error, PlumblineError), said)
@@ -394,3 +370,5 @@ class RankSide(Stage):
         else:
             self.model.check("MSG-002", isinstance(got, Prepared), f"a damaged message became {type(got).__name__}")
             self.model.doubt(rank)
+        for feature in features:  # which may be of a lease that is still to come
+            self.must("release", "POOL-017", feature.release)

@@ -94,7 +94,7 @@ class Embed:
 
     Nothing outlives its request, so a request that runs again is computed again, with the weights of that moment.
 
-    CHUNK-004, CHUNK-005, LIFE-001 to LIFE-008, LIFE-010, LIFE-011, EPOCH-001, EPOCH-002, CACHE-001, CACHE-006.
+    CHUNK-004, CHUNK-005, LIFE-001 to LIFE-008, LIFE-010, LIFE-011, LIFE-013, EPOCH-001, EPOCH-002, CACHE-001, CACHE-006.
     """
 
     def __init__(self, runtime: Runtime, encoder: Encoder) -> None:

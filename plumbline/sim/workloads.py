@@ -1,7 +1,7 @@
 """Generated workloads on a simulated device: rows against the closed form, identities, and what the ledger saw.
 
-Each case runs with everything as late as it can be, and once more with a drawn schedule. What is wrong there and right
-with everything done at once is a missing wait.
+Each case runs with everything as late as it can be, and once more with a drawn schedule, on another stream than the default
+one. What is wrong there and right with everything done at once is a missing wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Capability, Implementation, Runtime
 from plumbline.judge import judge
 from plumbline.resolve import Subject
-from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario, loads
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario, TowerRecipe, loads
 from plumbline.sim.device import Machine
 from plumbline.sim.ledger import Ledger
 from plumbline.sim.place import SimPlace
@@ -73,7 +73,7 @@ def observe(
     """One run. Items that the tower would fail on are whole: a device cannot raise in the host's call."""
     scenario = without_faults(scenario)
     with Machine(schedule) as machine:
-        place = SimPlace(machine)
+        place = SimPlace(machine, beside=schedule not in (LATEST, AT_ONCE))
         with watchdog(HANG_SECONDS):
             trace = run(scenario, implementation, place)
     verdicts = judge(trace, implementation.capabilities)
@@ -208,5 +208,11 @@ FIXED = (
     Scenario(requests=_requests(4, same=False), patches_per_call=4),
     Scenario(requests=_requests(6, same=False), patches_per_call=16, running=1, chunks=(3, 5)),
     Scenario(requests=_requests(6, same=True), running=1),
+    Scenario(
+        tower=TowerRecipe(patch_shape=(256,)),
+        requests=tuple(RequestRecipe(f"r{k}", items=(_image(k + 1, 16), _image(k + 101, 40))) for k in range(5)),
+        patches_per_call=40,
+    ),
 )
-"""Many calls in one step, one call in each of many steps, and rows that are used again from a cache."""
+"""Many calls in one step, one call in each of many steps, rows that are used again from a cache, and more bytes in one step
+than fit a small buffer, in calls of several sizes."""

@@ -17,7 +17,7 @@ from plumbline.resolve import Subject
 
 CASES = {"quick": 30, "tests": 60, "default": 100, "thorough": 2000, "mutant": 10}
 """Drawn workloads on the device, by profile; each runs under two schedules."""
-DELIVERED = {"quick": 10, "tests": 30, "default": 40, "thorough": 500, "mutant": 8}
+DELIVERED = {"quick": 10, "tests": 30, "default": 40, "thorough": 500, "mutant": 24}
 """Drawn deliveries to each of a few engines, by profile."""
 TOLD = {"quick": 1, "tests": 1, "default": 1, "thorough": 40, "mutant": 1}
 """Stories of each kind about a tower, by profile; each under two schedules."""

@@ -29,6 +29,8 @@ from plumbline.transport_host import Both, Received, transport_of
 from plumbline.transport_scenario import DRESSES, WireItem, WireRequest
 from plumbline.transport_scenario import prepared_of as wire_prepared
 
+TEXTS = ("", "\u00e9", "ß", "\n", "\ufeff", "e\u0301", "a\0", " ")
+"""One for each dress."""
 REQUEST = WireRequest(tuple(WireItem(k, (4, 3) if k % 3 == 2 else (5,), dress=k) for k in range(DRESSES)))
 
 
@@ -185,7 +187,8 @@ def test_every_field_survives(subject: Subject, pool: int, dtype: str) -> None:
     with Both(subject.implementation, ranks=1, pool=pool) as both:
         for strides in ("contiguous", "columns", "gaps", "offset", "odd"):
             items = tuple(
-                WireItem(k, (3, 0, 2) if k % 3 == 2 else (1 + k,), dtype, strides, dress=k) for k in range(DRESSES)
+                WireItem(k, (3, 0, 2) if k % 3 == 2 else (1 + k,), dtype, strides, k, width=1 + k, text=text, digest=k)
+                for k, text in enumerate(TEXTS)
             )
             request = WireRequest((*items, WireItem(9, (0,), dtype)))
             got = Received(both.subscribers[0], both.publish(request).message)
