@@ -50,6 +50,8 @@ def draw(scenario: Scenario, story: Mapping[str, Any] | None = None) -> Html:
     if story and story["wrong"]:
         canvas.mark(scenario, story["wrong"])
     canvas.notes(scenario, names, ran)
+    if story and story["wrong"]:
+        canvas.line("framed: the first wrong row; dashed: where the row belongs that stands there", opacity="0.7")
     label = f"{len(scenario.requests)} requests, cut into chunks, with their items"
     return canvas.svg(label)
 
@@ -212,7 +214,7 @@ class _Canvas:
             return
         self.shapes.append(tag("rect", x=there[0], y=there[1], stroke_width="2", stroke_dasharray="3 2", **frame))
         x, y, to, at = there[0] + CELL / 2, there[1], here[0] + CELL / 2, here[1]
-        bend = max(abs(to - x) / 4, 12)
+        bend = min(max(abs(to - x) / 4, 12), 26)  # no higher than the strip's headings
         start, end = (y + HEIGHT, at) if at > y else (y, at + HEIGHT) if at < y else (y, at)
         away = 0 if at != y else -bend
         path = f"M{x} {start}C{x} {start + (away or (end - start) / 2)} {to} {end + (away or (start - end) / 2)} {to} {end}"

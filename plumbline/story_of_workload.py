@@ -24,6 +24,10 @@ _FIELDS = ("modality", "grid", "division into tensors", "dtype", "extras", "cont
 """Of a fingerprint."""
 
 
+_BEFORE_STEPS = ("PREP", "IDENT", "PREFIX")
+"""Sections of the requirements of what happens before any step, in its order."""
+
+
 def tell_workload(scenario: Scenario, implementation: Implementation) -> Story:
     """Runs the scenario once more, watched."""
     watch = CacheWatch()
@@ -63,12 +67,12 @@ class Teller:
         steps = [self._moment(number, record) for number, record in enumerate(self.trace.steps)]
         last = self._events(len(self.trace.steps), _BEFORE)
         last += [f"{c.phase} {c.request_id}: {told(c.error)}" for c in self.trace.crashes]
-        found.moments = [
+        before = [
             Moment("prepare", list(self._prepared())),
+            Moment("identities", list(self._identified())),
             Moment("prefix keys"),
-            *steps,
-            Moment("in the end", last),
         ]
+        found.moments = [*before, *steps, Moment("in the end", last)]
         for at, v in sorted(((self._place(v), v) for v in violations), key=lambda one: one[0]):
             found.moments[at].wrong.append(v.message)
             found.broken.setdefault(v.requirement, at)
@@ -77,14 +81,13 @@ class Teller:
         return found
 
     def _place(self, v: Violation) -> int:
-        """The number of the moment that a violation is of. Prefix keys are made of what was prepared."""
+        """The number of the moment that a violation is of. Identities are of what was prepared, and prefix keys of them."""
         named = re.search(r"\bstep (\d+)\b", v.message)
-        for number, record in enumerate(self.trace.steps, 2):
+        for number, record in enumerate(self.trace.steps, len(_BEFORE_STEPS)):
             if named and int(named[1]) == record.number:
                 return number
-        if v.requirement.startswith(("IDENT", "PREP")):
-            return 0
-        return 1 if v.requirement.startswith("PREFIX") else len(self.trace.steps) + 2
+        section = v.requirement.split("-")[0]
+        return _BEFORE_STEPS.index(section) if section in _BEFORE_STEPS else len(self.trace.steps) + len(_BEFORE_STEPS)
 
     def name(self, item: ItemRecipe) -> str:
         return self._names[closed_form.truth(self.tower, item)]
@@ -102,6 +105,8 @@ class Teller:
                 yield f"{s.request.request_id} ({names}): refused: {s.result.error}"
             else:
                 yield f"{s.request.request_id}: {len(s.request.token_ids)} tokens, {names}"
+
+    def _identified(self) -> Iterator[str]:
         for names_of_it in self._digests.values():
             if len(names_of_it) > 1:
                 yield f"{' and '.join(names_of_it)} have one digest"

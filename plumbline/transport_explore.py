@@ -99,6 +99,14 @@ class CaseExploration(Tally):
         }
 
 
+def found_in(case: Case, verdicts: Verdicts) -> CaseExploration:
+    """What one case showed, as an exploration of it alone."""
+    found = CaseExploration(cases=1, judged=verdicts.judged)
+    for v in verdicts.violations:
+        found.findings.setdefault(v.requirement, CaseFinding(v.requirement, v.message, case))
+    return found
+
+
 def check_case(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:
     """One case: run it, judge it. A hang breaks POOL-011."""
     try:

@@ -43,7 +43,7 @@ def test_each_picture_has_its_own_rows_in_every_call(
         verdicts = judge.judge(story)
         for violation in verdicts.violations:
             say_broken(violation.requirement)
-        assert not verdicts.violations
+        assert not verdicts.violations, "\n".join(f"{v.requirement}: {v.message}" for v in verdicts.violations)
 
 
 def test_stories_are_what_they_say() -> None:

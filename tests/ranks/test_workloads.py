@@ -17,7 +17,7 @@ from plumbline.rank_threads import Diverged, Meeting
 from plumbline.resolve import Subject
 from plumbline.scenario import Op, RequestRecipe, Scenario
 from plumbline.tell import tell
-from plumbline.transport_explore import explore_cases, explore_session
+from plumbline.transport_explore import explore_cases, explore_session, found_in
 
 
 @pytest.mark.workloads
@@ -33,14 +33,19 @@ def test_generated_workloads_on_ranks(
 
 @pytest.mark.requirement("RANK-002", "RANK-004")
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_take_up_other_weights_together(subject: Subject, ranks: int) -> None:
+def test_ranks_take_up_other_weights_together(
+    subject: Subject, ranks: int, record_property: pytest.RecordProperty
+) -> None:
     """Images that are cached are sent again after a change of epoch."""
     claimed(subject, Capability.RANKS, Capability.EPOCHS)
     items = tuple(image(seed) for seed in range(3))
     requests = tuple(RequestRecipe(f"r{k}", items) for k in range(4))
     scenario = Scenario(requests=requests, running=1, ops=(Op(2, "epoch", 1),))
-    verdicts, _ = check_ranks(RankCase(scenario, ranks), subject.implementation)
-    assert not verdicts.violations
+    case = RankCase(scenario, ranks)
+    found = found_in(case, check_ranks(case, subject.implementation)[0])
+    if found.findings:
+        record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))
+    assert not found.findings, found.said
 
 
 @pytest.mark.slow
