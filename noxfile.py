@@ -77,6 +77,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def replay(session: nox.Session) -> None:
+    """Replay a captured TRACE of live traffic, of plumbline/capture.py, through --impl."""
+    install(session)
+    session.run("python", "-m", "plumbline.capture_replay", *session.posargs)
+
+
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Tests of real GPUs, on up to four; fails without one. With --no-venv, under this Python and its torch."""
     install(session, "gpu")
@@ -147,6 +154,13 @@ def mutants(session: nox.Session) -> None:
     """Run the suite against every mutant; fails if one survives."""
     install(session)
     session.run("python", "-m", "plumbline.mutants", *session.posargs)
+
+
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Mutation score of optimized and reference by Cosmic Ray: --sample N mutants, --seed N, --only FILE."""
+    install(session, "mutation")
+    session.run("python", "-m", "plumbline.mutation", *session.posargs)
 
 
 @nox.session(default=False)

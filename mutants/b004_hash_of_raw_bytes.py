@@ -1,5 +1,5 @@
-"""B004 (SGLang #25462): the hash covers the bytes and nothing else: no shape, no dtype, no grid, and no division into
-tensors."""
+"""B004 (SGLang #25462) and B009 (dynamo #8340): the hash covers the bytes and nothing else: no shape, no dtype, no grid, and no
+division into tensors. Whoever sends the bytes first decides what others see."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import optimized
 from optimized.identify import Identifier, raw_bytes
 from plumbline.interface import Capability, Item
 
-BUG = "B004"
+BUG = "B004, B009"
 PARENT = "optimized"
 ACCEPT = ("IDENT-004",)
 

@@ -1,4 +1,4 @@
-"""B006 (SGLang #25462, combine_hashes): the hashes of an image's slices are combined in a way that forgets their
+"""B006's kin (SGLang #25462, combine_hashes): the hashes of an image's slices are combined in a way that forgets their
 order, so an image with two slices swapped is the same image."""
 
 import dataclasses

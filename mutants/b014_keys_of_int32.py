@@ -1,4 +1,4 @@
-"""B014 (LMCache #2932): keys of 64 bits are stored in a narrower tensor than they were computed for."""
+"""B014's kin (LMCache #2932): keys of 64 bits are stored in a narrower tensor than they were computed for."""
 
 import dataclasses
 from collections.abc import Sequence

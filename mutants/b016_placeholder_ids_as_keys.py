@@ -1,5 +1,5 @@
-"""B016 (sglang-omni #258): placeholders are their own prefix keys, so the radix tree takes the second image for the
-first."""
+"""B012 (LMCache #690) and B016 (sglang-omni #258): placeholders are their own prefix keys, so that a store
+outside takes the second image for the first, and so does the radix tree."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import optimized
 from optimized.prepare import Draft, Preparer
 from plumbline.interface import Capability, Identity
 
-BUG = "B016"
+BUG = "B012, B016"
 PARENT = "optimized"
 ACCEPT = ("PREFIX-002", "PREFIX-004", "PREFIX-005")
 

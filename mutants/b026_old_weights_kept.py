@@ -26,7 +26,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
         tower.weights = mapped(tower.read(folder), port.move)
         tower.epoch = epoch
 
-    tower.update = update
+    tower.update = update  # type: ignore[method-assign]
     return tower
 
 

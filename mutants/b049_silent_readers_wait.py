@@ -8,7 +8,7 @@ import optimized
 from optimized.transport import SharedMemoryTransport
 from optimized.transport.pool import Pool
 from optimized.transport.publisher import PoolPublisher
-from plumbline.interface import Domain
+from plumbline.interface import DevicePort, Domain
 
 BUG = "B049"
 PARENT = "optimized"
@@ -16,8 +16,8 @@ ACCEPT = ("POOL-007", "POOL-003")
 
 
 class Places(Pool):
-    def __init__(self, domain: Domain, worker: int) -> None:
-        super().__init__(domain, worker)
+    def __init__(self, domain: Domain, worker: int, port: DevicePort) -> None:
+        super().__init__(domain, worker, port)
         self._silence = 2**62
 
 

@@ -26,7 +26,7 @@ def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
         ends = np.where(ends == made.shape.patches, np.int32(shape.patches), ends) if captured else ends
         return whole(patches, made._replace(tiles=np.concatenate([starts, ends], axis=1)), shape, captured)
 
-    tower.run = run
+    tower.run = run  # type: ignore[method-assign]
     return tower
 
 

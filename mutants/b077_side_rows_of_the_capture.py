@@ -20,8 +20,7 @@ ACCEPT = ("GRAPH-005",)
 class NoLastBranch(GraphCache):
     def _capture(self, key: Hashable, body: Body, inputs: Sequence[Tensor]) -> Captured:
         captured = super()._capture(key, body, inputs)
-        *outputs, last = captured.outputs
-        outputs = (*outputs, torch.zeros_like(last))
+        outputs = (*captured.outputs[:-1], torch.zeros_like(captured.outputs[-1]))
         self._captured[key] = dataclasses.replace(captured, outputs=outputs)
         return self._captured[key]
 

@@ -1,4 +1,4 @@
-"""B124, SGLang CVE-2026-3059: messages are pickles, and whoever can send one can run code."""
+"""B124, SGLang CVE-2026-3059, and B126, vLLM GHSA-hj4w-hm2g-p6w5: messages are pickles, and whoever can send one can run code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optimized.transport.publisher import PoolPublisher, PoolTicket
 from optimized.transport.subscriber import PoolSubscriber
 from plumbline.interface import BadMessage, Identity, Prepared
 
-BUG = "B124"
+BUG = "B124, B126"
 PARENT = "optimized"
 ACCEPT = ("MSG-004",)
 

@@ -1,4 +1,4 @@
-"""The chunks of a step are laid out by request id instead of in the order of the step, so requests of a step get each
+"""Ours: the chunks of a step are laid out by request id instead of in the order of the step, so requests of a step get each
 other's rows."""
 
 import dataclasses
@@ -9,7 +9,7 @@ from optimized.merge import Merger
 from optimized.rows import Slice
 from plumbline.interface import Rows
 
-BUG = "B122"
+BUG = ""
 PARENT = "optimized"
 ACCEPT = ("MERGE-001", "MERGE-004")
 

@@ -18,13 +18,13 @@ ACCEPT = ("IDENT-003",)
 class Remembers(Identifier):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
-        self.known: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], bytes] = {}
+        self.remembered: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], bytes] = {}
 
     def content(self, tensor: Tensor) -> bytes:
         key = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
-        if key not in self.known:
-            self.known[key] = super().content(tensor)
-        return self.known[key]
+        if key not in self.remembered:
+            self.remembered[key] = super().content(tensor)
+        return self.remembered[key]
 
 
 implementation = dataclasses.replace(

@@ -20,7 +20,7 @@ class ByDevice(Identifier):
     def content(self, tensor: Tensor) -> bytes:
         if tensor.device.type == "cpu":
             return super().content(tensor)
-        return hashlib.sha256(raw_bytes(tensor)).digest()
+        return hashlib.sha256(raw_bytes(tensor).data).digest()
 
 
 implementation = dataclasses.replace(

@@ -6,7 +6,7 @@ import dataclasses
 
 import optimized
 from optimized.transport import SharedMemoryTransport
-from optimized.transport.publisher import PoolPublisher
+from optimized.transport.publisher import MESSAGES, PoolPublisher
 
 BUG = ""
 PARENT = "optimized"
@@ -14,9 +14,9 @@ ACCEPT = ("POOL-013",)
 
 
 class Mutant(PoolPublisher):
-    def _warn(self, what: str) -> None:
-        self._warned = False
-        super()._warn(what)
+    def _warn(self, what: str, instead: str = MESSAGES) -> None:
+        self._warned.clear()
+        super()._warn(what, instead)
 
 
 class Transport(SharedMemoryTransport):

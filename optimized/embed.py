@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -74,7 +75,7 @@ class Admitted:
     """One request. ends: by item, where its last span ends. epoch: of the rows that it was served.
 
     held: by item, rows that are kept until the last of them was delivered. fresh: rows that came from its payloads and
-    may not be settled yet.
+    may not be settled yet, which this keeps none alive of.
     """
 
     items: tuple[Item, ...]
@@ -84,8 +85,12 @@ class Admitted:
     length: int
     places: Places
     held: dict[int, Known] = field(default_factory=dict)
-    fresh: list[Known] = field(default_factory=list)
+    fresh: list[weakref.ref[Known]] = field(default_factory=list)
     epoch: int | None = None
+
+
+def alive(references: Iterable[weakref.ref[Known]]) -> list[Known]:
+    return [known for reference in references if (known := reference()) is not None]
 
 
 Wanted = tuple[Admitted, int]
@@ -170,7 +175,7 @@ class Embedder:
         del self._requests[request_id]
         self._drop(request, list(request.held))
         # A released lease belongs to somebody else: this is the last moment to ask for what was read from it.
-        for known in request.fresh:
+        for known in alive(request.fresh):
             known.check()
         for feature in self.features(request.items):
             feature.release()
@@ -294,9 +299,7 @@ class Embedder:
         known.features = tuple(self.features([item]))
         known.from_tower = item.source is not Source.PRECOMPUTED
         known.settled = False
-        if request.fresh:
-            request.fresh = [one for one in request.fresh if not one.settled]
-        request.fresh.append(known)
+        request.fresh = [weakref.ref(one) for one in (*alive(request.fresh), known)]
         return known
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:

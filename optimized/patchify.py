@@ -21,12 +21,12 @@ class Patching:
     computes it. True: (x / 255 - mean) / std, as its PIL processor does. They differ in the last bits.
     """
 
-    patch_size: int = 16
-    merge_size: int = 2
-    temporal_patch_size: int = 2
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    scale_first: bool = False
+    patch_size: int
+    merge_size: int
+    temporal_patch_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale_first: bool
 
     @property
     def width(self) -> int:

@@ -8,30 +8,18 @@ SIGKILL does. The same schedule gives the same run. Frozen threads are unwound a
 from __future__ import annotations
 
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from plumbline.own_code import own_file, place
 
 LINES = 100_000
 """Of one actor's turn. Beyond that it waits for something, which nobody may."""
 SECONDS = 10.0
 """For a whole run; beyond that something blocks."""
-
-_PATHS = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-_HERE = Path(__file__).resolve().parent
-_FOREIGN = (*_PATHS, str(_HERE), str(_HERE.parent / "tests"), "<")
-_own_files: dict[str, bool] = {}
-
-
-def own_file(name: str) -> bool:
-    """Whether a file is the implementation's: neither Python's, nor a package's, nor the harness's."""
-    if name not in _own_files:
-        _own_files[name] = not name.startswith(_FOREIGN) and not str(Path(name).resolve()).startswith(_FOREIGN)
-    return _own_files[name]
 
 
 class Unwound(BaseException):
@@ -61,9 +49,11 @@ class Actor:
 
 
 class Baton:
-    """Runs actors under a schedule. ``hung``: why the run did not come to its end, empty if it did."""
+    """Runs actors under a schedule. ``hung``: why the run did not come to its end, empty if it did. say: is told where actors
+    switch and stop."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
         self.actors: list[Actor] = []
         self.hung = ""
         self._switches = list(schedule.switches)
@@ -176,9 +166,10 @@ class Baton:
         me.turn += 1
         self._looks = 0
         if (self._current, me.lines) in self._stops:
+            self._say(f"{me.name} stops for ever before {place(frame)}, its line {me.lines}, in {frame.f_code.co_name}")
             self._freeze("stopped")
         if me.turn > LINES:
-            self.hung = f"{me.name} waits at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.hung = f"{me.name} waits at {place(frame)}"
             self._freeze("spinning")
         self._passed += 1
         if self._switches and self._passed > self._switches[0][0]:
@@ -186,5 +177,7 @@ class Baton:
             self._passed = 0
             to %= len(self.actors)
             if to != self._current and self.actors[to].state == "ready":
+                cut = f"{me.name} is interrupted before {place(frame)}, in {frame.f_code.co_name}"
+                self._say(f"{cut}; {self.actors[to].name} goes on")
                 self._hand_to(to)
         return self._line

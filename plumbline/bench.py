@@ -12,6 +12,7 @@ from torch import Tensor
 from plumbline import closed_form
 from plumbline.build import bits_of, tensor_of_bits
 from plumbline.interface import Capability, CapabilityMissing, PlumblineError
+from plumbline.own_code import told
 from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
 from plumbline.trace import Crash, Hang, Scheduled, Trace, items_of
 
@@ -19,11 +20,36 @@ WRONG_ROWS, REFUSED = "rows", "refused"
 
 
 @dataclass(frozen=True)
+class RowOf:
+    """A row of an item. request, item: numbers in the scenario. level: 0 for the main row, else the side level."""
+
+    request: int
+    item: int
+    row: int
+    level: int = 0
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """step, request, position: where it was given, by number, id and position. found: None where it is no item's row, and
+    perhaps zeros."""
+
+    step: int
+    request: str
+    position: int
+    wanted: RowOf
+    found: RowOf | None
+    zeros: bool = False
+
+
+@dataclass(frozen=True)
 class Violation:
-    """requirement: an id, or one of the two provisional verdicts."""
+    """requirement: an id, or one of the two provisional verdicts. wrong: the row that shows it, if one does."""
 
     requirement: str
     message: str
+    wrong: WrongRow | None = None
 
 
 @dataclass
@@ -34,10 +60,10 @@ class Verdicts:
     hung: bool = False
     """A call did not return. To run the case again would be to wait again."""
 
-    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
+    def check(self, requirement: str, holds: bool, message: str = "", wrong: WrongRow | None = None) -> bool:
         self.judged[requirement] += 1
         if not holds:
-            self.violations.append(Violation(requirement, message))
+            self.violations.append(Violation(requirement, message, wrong))
         return holds
 
 
@@ -46,6 +72,13 @@ def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:
     found: set[Capability] = set()
     if tower.side_levels:
         found.add(Capability.SIDE_ROWS)
+    walk = [at for _, at in sorted((span, at) for at, spans in enumerate(recipe.spans) for span in spans)]
+    for at, (item, spans) in enumerate(zip(recipe.items, recipe.spans, strict=False)):
+        if len(spans) > 1:
+            first = walk.index(at)
+            follow = list(spans) == sorted(spans) and set(walk[first : first + len(spans)]) == {at}
+            if item.modality != "video" or not follow:
+                found.add(Capability.SEVERAL_SPANS)
     for item in recipe.items:
         grid = closed_form.has_grid(tower, item.modality)
         if item.modality == "video":
@@ -100,10 +133,10 @@ class Bench:
             for item in s.recipe.items
             if item.fence and trace.scenario.lazy
         }
-        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items)
+        self.faulty = any(i.fault for s in trace.submissions for i in s.recipe.items) or bool(trace.scenario.hiccups)
 
-    def check(self, requirement: str, holds: bool, message: str = "") -> bool:
-        return self.verdicts.check(requirement, holds, message)
+    def check(self, requirement: str, holds: bool, message: str = "", wrong: WrongRow | None = None) -> bool:
+        return self.verdicts.check(requirement, holds, message, wrong)
 
     def claimed(self, *capabilities: Capability) -> bool:
         return all(c in self.claims for c in capabilities)
@@ -126,12 +159,10 @@ class Bench:
             self.check(
                 _BY_PHASE.get(crash.phase, REFUSED),
                 False,
-                f"{where} raised {type(crash.error).__name__}: {crash.error}",
+                f"{where} raised {told(crash.error)}",
             )
         typed = isinstance(crash.error, PlumblineError)
-        self.check(
-            "ISO-003", typed, f"{where} raised {type(crash.error).__name__}, not a PlumblineError: {crash.error}"
-        )
+        self.check("ISO-003", typed, f"{where} raised no PlumblineError, but {told(crash.error)}")
 
     def needed(self, s: Scheduled) -> dict[int, ItemRecipe]:
         """The items whose rows the chunk needs, by index."""

@@ -174,6 +174,8 @@ class Prompt:
 @lru_cache(maxsize=1024)
 def lay_out(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
     """Cuts each item's rows into spans, places the spans with text between them, and fills in the ids."""
+    if request.tokens:
+        return _as_recorded(tower, request)
     slots = []
     for i, item in enumerate(request.items):
         lengths = _cut(tower, item)
@@ -207,6 +209,15 @@ def lay_out(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
             owner.append((i, before[i][piece] + q))
     text(request.gaps[len(sequence) % len(request.gaps)] or (not ids))
     return Prompt(tuple(ids), tuple(tuple(s[p] for p in sorted(s)) for s in spans), tuple(owner))
+
+
+def _as_recorded(tower: TowerRecipe, request: RequestRecipe) -> Prompt:
+    ids = [mix(request.text * 131 + at) % 4 for at in range(request.tokens)]
+    owner: list[tuple[int, int] | None] = [None] * request.tokens
+    for i, (item, spans) in enumerate(zip(request.items, request.spans, strict=True)):
+        for row, at in enumerate(at for lo, hi in spans for at in range(lo, hi)):
+            ids[at], owner[at] = placeholder_id(tower, item.modality), (i, row)
+    return Prompt(tuple(ids), request.spans, tuple(owner))
 
 
 def _cut(tower: TowerRecipe, item: ItemRecipe) -> list[int]:

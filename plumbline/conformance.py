@@ -42,6 +42,7 @@ class Ticker:
         self._task = self._bar.add_task("suite", total=None)
         self._began = self._last = time.time()
         self._failed = 0
+        self._named: set[str] = set()
 
     def __enter__(self) -> Ticker:
         self._bar.start()
@@ -54,7 +55,10 @@ class Ticker:
         self._bar.update(self._task, completed=count, total=total)
         if outcome.status == "failed":
             self._failed += 1
-            self._bar.console.print(f"  [red]failed[/] {escape(outcome.nodeid.removeprefix('tests/'))}", soft_wrap=True)
+            name = outcome.nodeid.removeprefix("tests/").split("[")[0]
+            if name not in self._named:  # once for all of its parameters
+                self._named.add(name)
+                self._bar.console.print(f"  [red]failed[/] {escape(name)}", soft_wrap=True)
         now = time.time()
         if not self._console.is_terminal and (now - self._last > self.SECONDS or count == total):
             self._last = now

@@ -7,6 +7,7 @@ is gone. So a person looks at each entry once.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ def _witness(failures: list[dict[str, Any]], cases: Path, folder: Path) -> str:
     shown = sorted((f for f in failures if f["scenario"]), key=lambda f: len(json.dumps(f["scenario"])))
     if not shown:
         return str(failures[0]["test"])
-    name = Path(shown[0]["replay"].rsplit(" ", 1)[1]).name
+    name = Path(shlex.split(shown[0]["replay"])[-1]).name
     (folder / "cases").mkdir(exist_ok=True)
     shutil.copyfile(cases / name, folder / "cases" / name)
     return f"cases/{name}"

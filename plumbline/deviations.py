@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from plumbline.cases import AnyCase, read_case
 from plumbline.interface import Implementation
-from plumbline.replay import AnyCase, broken_by, read_case
+from plumbline.replay import broken_by
 from plumbline.requirements import requirements
 
 KINDS = ("wrong result", "weaker guarantee", "unstated precondition", "difference of interface")

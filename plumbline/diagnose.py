@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from plumbline import closed_form
 from plumbline.bench import REFUSED, WRONG_ROWS
 from plumbline.engine import run
 from plumbline.interface import Implementation
@@ -90,6 +91,7 @@ def _one_dtype(i: ItemRecipe) -> ItemRecipe:
 
 NO_CACHE, NO_EPOCH = "no cache", "no change of epoch"
 NO_FENCE, NO_FAULT = "no fenced payloads", "no item that the tower fails on"
+NO_HICCUP, NO_GONE = "no tower call that fails once", "no payload that is gone"
 
 SIMPLIFICATIONS: list[Simplification] = [
     (("CACHE-001",), NO_CACHE, _set(cache_rows=0)),
@@ -107,6 +109,9 @@ SIMPLIFICATIONS: list[Simplification] = [
     (("LIFE-008",), "payloads present from the start", _set(lazy=False)),
     (("POOL-001",), "payloads that come by no transport", _set(transport=False)),
     (("LIFE-009",), NO_FENCE, _item(fence=False)),
+    (("LIFE-012",), "each step settled before the next", _set(settle_late=False)),
+    (("ENC-012",), NO_HICCUP, _set(hiccups=())),
+    (("ENC-013",), NO_GONE, _item(gone=False)),
     (("ENC-006",), NO_FAULT, _without(lambda i: i.fault)),
     (("EPOCH-001",), NO_EPOCH, _retract_instead_of_epochs),
     (("EPOCH-002",), "requests retracted before an epoch changes", _set(eager_retract=True)),
@@ -154,7 +159,7 @@ def diagnose(scenario: Scenario, implementation: Implementation, verdict: str) -
     found = []
     for requirements, name, simplify in SIMPLIFICATIONS:
         simpler = simplify(scenario)
-        if simpler != scenario and not _shows(simpler, implementation, verdict):
+        if simpler != scenario and _whole(simpler) and not _shows(simpler, implementation, verdict):
             found += [(requirement, name) for requirement in requirements]
     helped = {name for _, name in found}
     found += [(requirement, " or ".join(sorted(names))) for requirement, names in COMBINATIONS if names <= helped]
@@ -170,7 +175,7 @@ def explained_by(scenario: Scenario, implementation: Implementation, verdict: st
     for requirements, _, simplify in SIMPLIFICATIONS:
         if known.intersection(requirements):
             simpler = simplify(scenario)
-            if simpler != scenario and not _shows(simpler, implementation, verdict):
+            if simpler != scenario and _whole(simpler) and not _shows(simpler, implementation, verdict):
                 return True
     return False
 
@@ -187,6 +192,16 @@ def circumstances(scenario: Scenario) -> set[str]:
     names = {name for _, name in present}
     combined = {requirement for requirement, both in COMBINATIONS if both <= names}
     return {PLAIN[WRONG_ROWS], *combined, *(r for requirements, _ in present for r in requirements)}
+
+
+def _whole(scenario: Scenario) -> bool:
+    """Whether recorded spans still have as many positions as their items have rows."""
+    return all(
+        [sum(hi - lo for lo, hi in spans) for spans in r.spans]
+        == [closed_form.row_count(scenario.tower, i) for i in r.items]
+        for r in scenario.requests
+        if r.tokens
+    )
 
 
 def _shows(scenario: Scenario, implementation: Implementation, verdict: str) -> bool:

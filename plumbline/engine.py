@@ -13,13 +13,14 @@ from torch import Tensor
 
 from plumbline import closed_form
 from plumbline.build import build_request, listed
-from plumbline.exact import ExactTower, exact_spec
+from plumbline.exact import ExactTower, UnsteadyTower, exact_spec
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
     Budgets,
     Capability,
     CapabilityMissing,
     Chunk,
+    EncodingFailed,
     EpochChanged,
     Failure,
     Implementation,
@@ -28,14 +29,18 @@ from plumbline.interface import (
     Prepared,
     Ranks,
     Rows,
+    Step,
 )
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEM_PATCHES, ITEMSIZE, VOCABULARY, Op, Scenario
+from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario
 from plumbline.snapshots import copy_of, same, snapshot
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 from plumbline.transport_path import Path
+
+OVERWRITTEN = -999
+"""In the place of merged embeddings when they were looked at: nobody's row, and nobody's embedding."""
 
 
 class TokenEmbedding:
@@ -58,7 +63,7 @@ class TokenEmbedding:
 def budgets_of(scenario: Scenario) -> Budgets:
     tower = scenario.tower
     row = tower.hidden * (1 + tower.side_levels) * ITEMSIZE[tower.row_dtype]
-    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, ITEM_PATCHES)
+    return Budgets(scenario.cache_rows * row, scenario.patches_per_call, scenario.item_patches)
 
 
 def run(
@@ -68,13 +73,17 @@ def run(
     spec = exact_spec(scenario.tower)
     trace = Trace(scenario, implementation.retention)
     try:
-        rig = build_rig(implementation, ExactTower(scenario.tower, spec), spec, budgets_of(scenario), place, ranks)
+        tower = UnsteadyTower(ExactTower(scenario.tower, spec), scenario.hiccups)
+        rig = build_rig(implementation, tower, spec, budgets_of(scenario), place, ranks)
     except Exception as error:
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
+    kind = Run
+    if scenario.script:
+        from plumbline.recorded import RecordedRun as kind  # it is a Run itself
     try:
-        run = _Run(scenario, rig, trace, implementation)
+        run = kind(scenario, rig, trace, implementation)
         run.go()
         run.finish()
         run.close()
@@ -83,7 +92,9 @@ def run(
     return trace
 
 
-class _Run:
+class Run:
+    """One implementation under a scenario's own schedule."""
+
     def __init__(self, scenario: Scenario, rig: Rig, trace: Trace, implementation: Implementation) -> None:
         self.scenario, self.rig, self.trace, self.claims = scenario, rig, trace, implementation.capabilities
         by_transport = scenario.lazy and scenario.transport and Capability.TRANSPORT in self.claims
@@ -92,6 +103,7 @@ class _Run:
         self.tree: list[tuple[list[int], int]] = []
         self.chunk_index = 0
         self.lasting: list[tuple[StepRecord, Entry, int, Rows]] = []
+        self.unsettled: tuple[StepRecord, Step] | None = None
         self.calls_seen = 0
         self.embedding = TokenEmbedding(rig, self.tower.hidden)
 
@@ -106,7 +118,7 @@ class _Run:
             + 3 * len(self.scenario.ops)
             + (2 + len(self.scenario.ops)) * tokens // min(self.scenario.chunks)
         )
-        limit += 2 * len(self.trace.entries)
+        limit += (2 + self.scenario.retries) * len(self.trace.entries)
         for number in range(limit):
             for op in self.scenario.ops:
                 if op.step == number:
@@ -164,8 +176,8 @@ class _Run:
                 for copy in range(s.recipe.copies):
                     name = s.result.request_id + (f"#{copy}" if copy else "")
                     entry = Entry(name, s, dataclasses.replace(s.result, request_id=name))
-                    fenced = any(item.fence for item in s.recipe.items)
-                    if self.path is not None and not fenced:
+                    struck = any(item.fence or item.gone for item in s.recipe.items)
+                    if self.path is not None and not struck:
                         self._send(self.path, entry)
                     elif self.scenario.lazy:
                         self._make_lazy(entry)
@@ -190,11 +202,11 @@ class _Run:
 
     def _make_lazy(self, entry: Entry) -> None:
         items = []
-        fences = listed_recipes(entry.submission.recipe)
+        recipes = listed_recipes(entry.submission.recipe)
         for index, item in enumerate(entry.prepared.items):
             parts = item.payload if isinstance(item.payload, tuple) else (item.payload,)
-            fence = fences[index].fence if index < len(fences) else False
-            features = tuple(LocalFeature(p, fence) for p in parts if isinstance(p, Tensor))
+            fence, gone = (recipes[index].fence, recipes[index].gone) if index < len(recipes) else (False, False)
+            features = tuple(LocalFeature(p, fence, gone) for p in parts if isinstance(p, Tensor))
             entry.features[index] = features
             payload = features if isinstance(item.payload, tuple) else features[0] if features else None
             items.append(dataclasses.replace(item, payload=payload))
@@ -235,7 +247,8 @@ class _Run:
         self.trace.api.append(Api(kind, expected, got))
 
     def finish(self) -> None:
-        """Everything that was read has been looked at after this."""
+        """Every step is settled, and everything that was read has been looked at after this."""
+        self._guard("settle", "", self._settle)
         self._guard("the device", "", self.rig.place.finish)
 
     def _guard(self, phase: str, request_id: str, call: Callable[[], None]) -> None:
@@ -257,6 +270,7 @@ class _Run:
             return
         except Exception as error:
             self.trace.crashes.append(Crash("set_epoch", "", error))
+        self.trace.note("epoch", value=epoch)
         if changed:
             self.tree.clear()
             self.trace.reach.add("epoch change")
@@ -273,9 +287,10 @@ class _Run:
             self.trace.reach.add("retract inside an item")
         if e.position:
             self.trace.reach.add("retract after a chunk")
+        self.trace.note("retracted", e.id)
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
         self._note_released(e)
-        e.state, e.position, e.served_epoch = "waiting", 0, None
+        e.state, e.position, e.served_epoch, e.failed_in = "waiting", 0, None, None
         e.underway.clear()
 
     def _note_released(self, e: Entry) -> None:
@@ -285,6 +300,7 @@ class _Run:
 
     def _finish(self, e: Entry, state: str) -> None:
         self._note_released(e)
+        self.trace.note(state, e.id)
         if e.admitted:
             if state == "aborted":
                 self.trace.reach.add("abort while running" if e.position else "abort before a chunk")
@@ -316,10 +332,12 @@ class _Run:
             self.rig.embed.admit(e.prepared)
         except CapabilityMissing as missing:
             e.state, e.refused = "failed", missing
+            self.trace.note("refused", e.id)
             return False
         except Exception as error:
             self.trace.crashes.append(Crash("admit", e.id, error))
         e.admitted = e.came_in = True
+        self.trace.note("admitted", e.id)
         return True
 
     def _prefix_hit(self, e: Entry) -> int:
@@ -334,6 +352,7 @@ class _Run:
                 best = max(best, hit)
         if best:
             self.trace.reach.add("prefix hit")
+            self.trace.note("prefix hit", e.id, best)
             owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
             if owner[best] is not None and owner[best - 1] is not None and owner[best][0] == owner[best - 1][0]:  # type: ignore[index]
                 self.trace.reach.add("prefix hit inside an item")
@@ -353,7 +372,8 @@ class _Run:
         return scheduled
 
     def _chunk(self, e: Entry, lo: int, hi: int, fault: str = "") -> Scheduled:
-        return Scheduled(Chunk(e.id, lo, hi), e, fault, frozenset(e.underway), e.served_epoch, dict(e.released))
+        chunk, underway, released = Chunk(e.id, lo, hi), frozenset(e.underway), dict(e.released)
+        return Scheduled(chunk, e, fault, underway, e.served_epoch, released, e.failed_in)
 
     def _spoil(self, scheduled: list[Scheduled], variant: int) -> None:
         """Puts one chunk into the step that must fail alone."""
@@ -386,7 +406,11 @@ class _Run:
             record.results = list(step.results)
             self._keep_copies(record)
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
-            record.settled = list(step.settle())
+            if self.scenario.settle_late:
+                self._settle()
+            self.unsettled = record, step
+            if not self.scenario.settle_late:
+                self._settle()
             self._watch(record, list(step.results))
         except Exception as error:
             self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
@@ -400,6 +424,20 @@ class _Run:
             self._note_released(e)
         if not self.trace.crashes:
             self._advance(record)
+
+    def _settle(self) -> None:
+        """The step that is not settled yet. Who went on in another one meanwhile ends there if its rows were lost."""
+        if self.unsettled is None:
+            return
+        (record, step), self.unsettled = self.unsettled, None
+        record.settled = list(step.settle())
+        if record is self.trace.steps[-1]:
+            return
+        self.trace.reach.add("settled after the next step began")
+        lost = {failure.request_id for failure in record.settled}
+        for s in record.scheduled:
+            if s.entry is not None and s.entry.id in lost and s.entry.state == "running":
+                self._finish(s.entry, "failed")
 
     def _keep_copies(self, record: StepRecord) -> None:
         for k, result in enumerate(record.results):
@@ -418,7 +456,7 @@ class _Run:
         self.lasting = [
             (record, s.entry, k, now)
             for k, (s, now) in enumerate(zip(record.scheduled, live, strict=False))
-            if s.entry is not None and not s.fault and isinstance(now, Rows)
+            if s.entry is not None and s.entry.state == "running" and not s.fault and isinstance(now, Rows)
         ]
         lost = {f.request_id for f in record.settled}
         self.lasting = [kept for kept in self.lasting if kept[1].id not in lost]
@@ -450,6 +488,8 @@ class _Run:
         rows = [r for r in rows if r.request_id in entries and 0 <= r.lo < r.hi]
         if not rows:
             return
+        if record.number % 3 == 2:  # as another maker's parts give them
+            rows = [Rows(r.request_id, r.lo, r.hi, r.positions, r.rows, r.side) for r in rows]
         ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
         spec = self.rig.runtime.spec
         shape, device = (len(ids), spec.hidden_size), self.rig.port.device
@@ -469,6 +509,10 @@ class _Run:
                 record.merge_notes.append("MERGE-003 merging changed its input")
             embeds, mask, side = seen[1].embeds, seen[1].mask, seen[1].side
             record.merged = Merged(embeds.clone(), mask.clone(), tuple(s.clone() for s in side))
+            for tensor in (embeds, *side):  # as a model does that adds in place
+                tensor.fill_(OVERWRITTEN)
+            if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
+                record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
 
         read((rows, merged), judge)
 
@@ -481,21 +525,24 @@ class _Run:
             result = record.results[k] if k < len(record.results) else None
             if isinstance(result, Rows) and e.id not in lost:
                 self._served(e, s)
+                if e.position == len(e.prepared.token_ids):
+                    self._finish(e, "done")
                 continue
             error: PlumblineError | None = result.error if isinstance(result, Failure) else None
             if isinstance(error, EpochChanged):
                 self.trace.reach.add("epoch changed under a request")
                 self._retract(e)
+            elif isinstance(error, EncodingFailed) and e.retries < self.scenario.retries:
+                self.trace.reach.add("chunk sent again")
+                e.retries, e.failed_in = e.retries + 1, record.number
             else:
                 self._finish(e, "failed")
 
     def _served(self, e: Entry, s: Scheduled) -> None:
-        e.position, e.served_epoch = s.chunk.hi, self.rig.tower.epoch
+        e.position, e.served_epoch, e.failed_in = s.chunk.hi, self.rig.tower.epoch, None
         owner = closed_form.lay_out(self.tower, e.submission.recipe).owner
         coming = {at[0] for at in owner[s.chunk.hi :] if at}
         e.underway = (e.underway | items_of(self.tower, s, listed_order=False)) & coming
         if e.underway:
             self.trace.reach.add("cut inside an item")
         self.tree.append((e.prepared.prefix_keys.tolist(), s.chunk.hi))
-        if e.position == len(e.prepared.token_ids):
-            self._finish(e, "done")

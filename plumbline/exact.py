@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from plumbline.closed_form import FAULT_BYTE, extra_numbers, head_code, text_code
-from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, TowerSpec
+from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, Tower, TowerSpec
 from plumbline.scenario import VOCABULARY, TowerRecipe, mix
 
 _VIEWS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -28,7 +29,13 @@ def _weights(first: int, count: int) -> Tensor:
     return torch.tensor([_signed(mix(k + first) | 1) for k in range(count)], dtype=torch.int64)
 
 
-_ELEMENTS, _PATCHES, _MERGED = _weights(1, 256), _weights(77, 4096), _weights(9, 4096)
+_ELEMENTS, _MERGED = _weights(1, 256), _weights(9, 4096)
+
+
+@lru_cache
+def _of_places(capacity: int) -> Tensor:
+    """[capacity] weights of the patches of an attention segment."""
+    return _weights(77, capacity)
 
 
 def _mix(z: Tensor) -> Tensor:
@@ -40,6 +47,29 @@ def _mix(z: Tensor) -> Tensor:
 
 class TowerFault(RuntimeError):
     """What the exact tower raises on a faulty item."""
+
+
+class UnsteadyTower:
+    """A tower that raises in some of its calls, counted from 0, whatever is in them: there was no memory at that moment."""
+
+    def __init__(self, tower: Tower, failing: tuple[int, ...]) -> None:
+        self._tower, self._failing = tower, failing
+        self.spec = tower.spec
+        self._calls = 0
+
+    @property
+    def epoch(self) -> int:
+        return self._tower.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._tower.epoch = epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        self._calls += 1
+        if self._calls - 1 in self._failing:
+            raise TowerFault("there was no memory for this call")
+        return self._tower(packed)
 
 
 class ExactTower:
@@ -94,7 +124,8 @@ class ExactTower:
             raise ValueError(f"cu_seqlens {bounds} do not partition {len(patches)} patches")
         out = torch.empty_like(patches)
         for lo, hi in itertools.pairwise(bounds):
-            out[lo:hi] = (patches[lo:hi] * _PATCHES[: hi - lo]).sum()
+            weights = _of_places(1 << max(12, (hi - lo).bit_length()))
+            out[lo:hi] = (patches[lo:hi] * weights[: hi - lo]).sum()
         return out
 
     def _rows(self, item: PackedItem, seen: Tensor, patches: Tensor, segments: Tensor, level: int) -> Tensor:

@@ -11,17 +11,18 @@ POISON = 0xA5
 
 
 class LocalFeature:
-    """Implements ``plumbline.interface.Feature`` over a private copy. A fenced one reads as garbage, and check() raises.
+    """Implements ``plumbline.interface.Feature`` over a private copy. A fenced one reads as garbage, and check() raises; one
+    that is gone cannot be opened.
 
     events: "open", "release" and "open after release", in order.
     """
 
-    def __init__(self, payload: Tensor, fence: bool = False) -> None:
+    def __init__(self, payload: Tensor, fence: bool = False, gone: bool = False) -> None:
         self._buffer = torch.empty_strided(payload.shape, payload.stride(), dtype=payload.dtype)
         self._buffer.copy_(payload)
         size = payload.numel() * payload.element_size()
         self.meta = TensorMeta(tuple(payload.shape), payload.dtype, size, payload.device)
-        self.fence = fence
+        self.fence, self.gone = fence, gone
         self.events: list[str] = []
 
     @property
@@ -29,12 +30,14 @@ class LocalFeature:
         return "release" in self.events
 
     def ready(self) -> bool:
-        return not self.released
+        return not self.released and not self.gone
 
     def open(self, device: torch.device) -> Tensor:
         if self.released:
             self.events.append("open after release")
             raise PayloadMissing("the payload was released", hint="open it before release")
+        if self.gone:
+            raise PayloadMissing("the payload is gone", hint="send it again")
         self.events.append("open")
         if self.fence:
             self._poison()

@@ -526,7 +526,8 @@ class Step(Protocol):
     """One per chunk, in the order of the chunks."""
 
     def settle(self) -> list[Failure]:
-        """Host, once, after the step's work: checks the leases, then admits rows to the cache.
+        """Host, once, after the step's work: checks the leases, then admits rows to the cache. Steps are settled in their
+        order; the next one may have begun, and requests may have been retracted or finished and weights changed meanwhile.
 
         A failure here takes back the result of that request. Rows for which there is no memory are not kept, which is none.
         With ranks a collective, as ``Embed.step`` is."""

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import torch
+
 from plumbline import closed_form
-from plumbline.bench import Verdicts
+from plumbline.bench import Verdicts, WrongRow
+from plumbline.build import bits_of
 from plumbline.interface import Failure, Prepared, Rows
 from plumbline.judge_work import fingerprint
 from plumbline.rank_run import RankRun, Seen
 from plumbline.scenario import ItemRecipe
 from plumbline.snapshots import same
 from plumbline.trace import Hang, Scheduled, StepRecord, Trace, items_of
+from plumbline.wrong_row import first_wrong, told
+
+Pair = tuple[str, str]
+"""Names of the two whose results are held against each other."""
 
 MOST_COLLECTIVES = 3
 """In a step without failures: agreeing on what there is, gathering it, and agreeing on what was settled."""
@@ -43,7 +50,7 @@ class _Judge:
             self._crashes(rank, trace)
             self._prepared(rank, trace)
         for rank, trace in enumerate(others, 1):
-            self._alike(f"rank {rank} and rank 0", trace, first, text)
+            self._alike((f"rank {rank}", "rank 0"), trace, first, text)
         self._together()
         for rank, steps in enumerate(self.run.seen):
             for record, seen in zip(self.run.traces[rank].steps, steps, strict=False):
@@ -51,7 +58,7 @@ class _Judge:
         if self.case.fault:
             self._unharmed(first)
         else:
-            self._alike("rank 0 and one rank alone", first, self.run.alone, kind)
+            self._alike(("rank 0", "one rank alone"), first, self.run.alone, kind)
         self._shared(first)
 
     # -- staying together
@@ -80,24 +87,50 @@ class _Judge:
 
     # -- the same results
 
-    def _alike(self, who: str, one: Trace, other: Trace, said_of: Callable[[Failure], object]) -> None:
+    def _alike(self, who: Pair, one: Trace, other: Trace, said_of: Callable[[Failure], object]) -> None:
         """Until the first difference, which is the cause of those that follow."""
         for a, b in zip(one.steps, other.steps, strict=False):
             results = zip(a.scheduled, a.results, b.results, strict=False)
-            if not all(self._same(f"{who}, step {a.number}", s, x, y, said_of) for s, x, y in results):
+            if not all(self._same(who, a, s, (x, y), said_of) for s, x, y in results):
                 return
             lost = [{f.request_id: said_of(f) for f in record.settled} for record in (a, b)]
-            if not self.check("RANK-003", lost[0] == lost[1], f"{who}, step {a.number}, settled: {lost}"):
+            if not self.check("RANK-003", lost[0] == lost[1], f"{' and '.join(who)}, step {a.number}, settled: {lost}"):
                 return
 
     def _same(
-        self, who: str, s: Scheduled, a: Rows | Failure, b: Rows | Failure, said_of: Callable[[Failure], object]
+        self,
+        who: Pair,
+        record: StepRecord,
+        s: Scheduled,
+        results: tuple[Rows | Failure, Rows | Failure],
+        said_of: Callable[[Failure], object],
     ) -> bool:
-        where = f"{who}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
+        where = f"{' and '.join(who)}, step {record.number}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
+        a, b = results
         if isinstance(a, Rows) and isinstance(b, Rows):
-            return self.check("RANK-004", same(a, b), f"{where}: other rows")
-        said = [said_of(one) if isinstance(one, Failure) else "rows" for one in (a, b)]
-        return self.check("RANK-003", said[0] == said[1], f"{where}: {said[0]} and {said[1]}")
+            if same(a, b):
+                return self.check("RANK-004", True)
+            for name, rows in zip(who, (a, b), strict=True):
+                if wrong := self._wrong(record, s, rows):
+                    said = f"{where}: on {name} {told(wrong, self.case.scenario)}"
+                    return self.verdicts.check("RANK-004", False, said, wrong)
+            return self.check("RANK-004", False, f"{where}: other rows")
+        said_by = [said_of(one) if isinstance(one, Failure) else "rows" for one in results]
+        return self.check("RANK-003", said_by[0] == said_by[1], f"{where}: {said_by[0]} and {said_by[1]}")
+
+    def _wrong(self, record: StepRecord, s: Scheduled, rows: Rows) -> WrongRow | None:
+        """The first wrong row, where rows have the right shape and dtype at all."""
+        scenario = self.case.scenario
+        if s.entry is None or s.fault:
+            return None
+        owner = closed_form.lay_out(scenario.tower, s.entry.submission.recipe).owner
+        count = sum(at is not None for at in owner[s.chunk.lo : s.chunk.hi])
+        shape, dtype = (count, scenario.tower.hidden), getattr(torch, scenario.tower.row_dtype)
+        levels = (rows.rows, *rows.side)
+        if any(tuple(level.shape) != shape or level.dtype is not dtype for level in levels):
+            return None
+        found = (first_wrong(scenario, s, bits_of(rows), n, record) for n, rows in enumerate(levels))
+        return next((wrong for wrong in found if wrong is not None), None)
 
     def _unharmed(self, trace: Trace) -> None:
         """With a fault of one rank: who fails needs what that rank could not give, and others get the rows of one rank."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from plumbline import closed_form
-from plumbline.bench import REFUSED, WRONG_ROWS, Bench, expected_rows
+from plumbline.bench import REFUSED, WRONG_ROWS, Bench
 from plumbline.build import bits_of
 from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
-from plumbline.scenario import ITEMSIZE, RequestRecipe
+from plumbline.judge_work import fingerprint
+from plumbline.scenario import ItemRecipe
 from plumbline.trace import Scheduled, StepRecord
+from plumbline.wrong_row import first_wrong, told
 
 
 class StepJudge(Bench):
@@ -32,7 +33,7 @@ class StepJudge(Bench):
         for note in record.merge_notes:
             requirement, _, message = note.partition(" ")
             self.check(requirement, False, f"step {record.number}: {message}")
-        for requirement in ("MERGE-002", "MERGE-003"):
+        for requirement in ("MERGE-002", "MERGE-003", "MERGE-007"):
             self.check(requirement, True)
         if self.claimed(Capability.MERGE_OUT) and record.number % 2:
             self.check("MERGE-005", True)
@@ -73,13 +74,18 @@ class StepJudge(Bench):
             )
             self.check("LIFE-011", self._gone(record, released), kept)
             return
+        if name == "PayloadMissing" and any(item.gone for item in needed):
+            return
         fenced = any(closed_form.truth(self.tower, i) in self.fenced for i in needed)
         if any(item.fault for item in needed) and not fenced:
-            self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}")
+            zeros = " of zeros" if isinstance(result, Rows) and not bits_of(result.rows).any() else ""
+            self.check("ENC-006", name == "EncodingFailed", f"{where} needs a faulty item, got {name}{zeros}")
             return
         if error is not None:
             if fenced and name == "EncodingFailed":
                 return  # the tower may fail on what it reads behind a fence
+            if name == "EncodingFailed" and self._in_failed_call(record, needed):
+                return
             if name == "EpochChanged":
                 self.check("EPOCH-002", False, f"{where} was served under no other epoch since its start, got {name}")
             elif not self.may_refuse(s.entry.submission.recipe, error):
@@ -94,6 +100,11 @@ class StepJudge(Bench):
         if fenced:
             self.check("LIFE-009", True)
         self._rows(record, s, result, where)
+
+    def _in_failed_call(self, record: StepRecord, needed: list[ItemRecipe]) -> bool:
+        """Whether the tower raised in a call with one of these items, by no fault of theirs."""
+        wanted = {fingerprint(self.tower, item) for item in needed}
+        return any(call.failed and wanted & set(call.items) for call in record.calls)
 
     def _released(self, s: Scheduled) -> list[int]:
         """Of the payloads that the chunk needs again, the epochs in which they were let go."""
@@ -126,40 +137,9 @@ class StepJudge(Bench):
         ):
             return
         for level, tensor in enumerate(levels):
-            wrong = self._compare(recipe, owner, at, bits_of(tensor), record.epoch, level)
-            self.check(WRONG_ROWS, not wrong, f"{where}{f', side level {level}' if level else ''}: {wrong}")
-
-    def _expected(self, recipe: RequestRecipe, owner: object, at: list[int], epoch: int, level: int) -> Tensor:
-        pieces = []
-        for p in at:
-            item, row = owner[p]  # type: ignore[index]
-            pieces.append(expected_rows(self.tower, recipe.items[item], epoch, level)[row])
-        size = ITEMSIZE[self.tower.row_dtype]
-        empty = torch.empty(0, self.tower.hidden, dtype={2: torch.int16, 4: torch.int32}[size])
-        return torch.stack(pieces) if pieces else empty
-
-    def _compare(self, recipe: RequestRecipe, owner: object, at: list[int], got: Tensor, epoch: int, level: int) -> str:
-        """Empty if the bits are right; else the first wrong row, and whose row it is."""
-        expected = self._expected(recipe, owner, at, epoch, level)
-        if torch.equal(got, expected):
-            return ""
-        k = int((got != expected).any(1).nonzero()[0])
-        item, row = owner[at[k]]  # type: ignore[index]
-        return f"position {at[k]} must hold row {row} of item {item}, and holds {self._whose(got[k], epoch)}"
-
-    def _whose(self, row: Tensor, epoch: int) -> str:
-        """The reverse index: which item's row, of which request, side level and epoch, this is."""
-        for s in self.trace.submissions:
-            for i, item in enumerate(s.recipe.items):
-                for e in (epoch, *(e for e in range(3) if e != epoch)):
-                    for level in range(1 + self.tower.side_levels):
-                        rows = expected_rows(self.tower, item, e, level)
-                        same = (rows == row).all(1).nonzero() if len(rows) else rows
-                        if len(same):
-                            place = f"row {int(same[0])} of item {i} of request {s.request.request_id}"
-                            notes = [f"side level {level}"] * bool(level) + [f"epoch {e}"] * (e != epoch)
-                            return place + (f" ({', '.join(notes)})" if notes else "")
-        return "no item's row" + (", but zeros" if not row.any() else "")
+            wrong = first_wrong(self.trace.scenario, s, bits_of(tensor), level, record)
+            said = f"{where}: {told(wrong, self.trace.scenario)}" if wrong else ""
+            self.check(WRONG_ROWS, wrong is None, said, wrong)
 
     def _merged(self, record: StepRecord) -> None:
         merged = record.merged

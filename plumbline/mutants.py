@@ -59,7 +59,7 @@ WORK = {
 ASSERTIONS = ("AssertionError", "assert", "Failed")
 """How the message of a test begins that failed by its own judgement and not by an exception."""
 
-BALANCE = {"CACHE-003", "CACHE-004", "CACHE-009", "LIFE-010"}
+BALANCE = {"CACHE-003", "CACHE-004", "CACHE-009", "CACHE-012", "LIFE-010", "LIFE-013"}
 
 
 @dataclass

@@ -13,9 +13,15 @@ float32 evaluation is the exact network with weights off by about that much, and
 - for the table of positions its entries: places are rounded relative to the table's side, which is sqrt(K).
 
 Each weight moves up or down by a fixed pattern. sigma is the root mean square of the movement over all patterns and all
-numbers of an output. An evaluation's error must have a root mean square within sigma, and nowhere exceed what a normal
-distribution of that sigma exceeds once in 10^9 outputs. The distance of two evaluations is the difference of two such
-errors: the root of the sum of their squares.
+numbers of a row: where scales of channels or scores are uneven, one row moves tens of times as far as another. An
+evaluation's error, in units of its rows' sigmas, must have a root mean square within 1, and nowhere exceed what a normal
+distribution exceeds once in 10^9 outputs. The distance of two evaluations is the difference of two such errors: the root
+of the sum of their squares.
+
+A tower in bfloat16 adds up in float32, and rounds what it stores: by at most u = 2^-8 of it, and in the root mean square by
+u / sqrt(3) at most. So a weight that moves by a whole u leaves room for three roundings, and no more follow a weight before
+the next one: for a query the product, the rotation and the score; for a value the product, its share and the mixture; for
+others the product, an activation and a gate, or a residual sum. K is 1. Weights and patches are those that bfloat16 has.
 
 The oracle in float64 is not exact: it rotates queries and keys, places patches, and divides by the root mean square (where
 that is the norm) in float32. That is its own sigma, and by itself the bound for the plain tower in float64.
@@ -37,7 +43,8 @@ from plumbline.interface import Packed
 from plumbline.resolve import load
 from plumbline.small_tower import values
 
-U = 2.0**-24
+U = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
+"""Unit roundoffs."""
 PATTERNS = 4
 
 Terms = Callable[[str, Tensor, int], int]
@@ -74,19 +81,20 @@ class Oracle:
     def weights(self, model: Any) -> Iterable[tuple[str, Tensor]]:
         return model.named_parameters()  # type: ignore[no-any-return]
 
-    def sigmas(self, call: Packed, terms: Terms) -> list[float]:
-        """For each output, the root mean square distance of an evaluation to the exact one (see the top of the file)."""
+    def sigmas(self, call: Packed, terms: Terms, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        """For each output, float64 [R]: the root mean square distance of the rows of an evaluation in ``dtype`` to the exact
+        ones (see the top of the file)."""
         longest = int(call.cu_seqlens.diff().max())
         exact = self.run(self.exact, call)
-        squares = torch.zeros(len(exact), dtype=torch.float64)
+        squares = [torch.zeros(len(level), dtype=torch.float64) for level in exact]
         for pattern in range(PATTERNS):
             moved = copy.deepcopy(self.exact)
             for name, weight in self.weights(moved):
                 direction = values(weight.shape, f"{name} {pattern}").sign()
-                weight *= 1 + math.sqrt(terms(name, weight, longest)) * U * direction
+                weight *= 1 + math.sqrt(terms(name, weight, longest)) * U[dtype] * direction
             for level, (there, here) in enumerate(zip(self.run(moved, call), exact, strict=True)):
-                squares[level] += (there - here).square().mean() / PATTERNS
-        return squares.sqrt().tolist()
+                squares[level] += (there - here).square().mean(1) / PATTERNS
+        return [square.sqrt() for square in squares]
 
     def terms_of_itself(self, name: str, weight: Tensor, longest: int) -> int:
         """What is float32 in its float64. A rotation rounds four times: the input, two products, a sum."""
@@ -103,6 +111,10 @@ def terms_of_float32(name: str, weight: Tensor, longest: int) -> int:
     if name.endswith("bias"):
         return 1
     return max(weight[0].numel(), longest if is_looked_up(name) else 1)
+
+
+def terms_of_bfloat16(name: str, weight: Tensor, longest: int) -> int:
+    return 1
 
 
 def is_table(name: str) -> bool:
@@ -138,12 +150,17 @@ class Distance:
         )
 
 
-def distances(found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]) -> Iterator[Distance]:
+def distances(found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[Tensor]) -> Iterator[Distance]:
     """Of each output. sigmas: of either evaluation."""
-    for a, b, sigma in zip(found, wanted, map(math.hypot, *sigmas), strict=True):
+    for a, b, *parts in zip(found, wanted, *sigmas, strict=True):
         assert a.shape == b.shape
         error = a.double() - b.double()
-        rms, largest = error.square().mean().sqrt().item(), error.abs().max().item()
+        shares = error / torch.stack(parts).square().sum(0).sqrt()[:, None]
         ulp = 2.0 ** (math.frexp(b.abs().max().item())[1] - 24)
         factor = math.sqrt(2 * math.log(2 * error.numel() * 1e9))
-        yield Distance(rms / ulp, largest / ulp, rms / sigma, largest / (factor * sigma))
+        (rms, largest), (rms_share, largest_share) = map(rms_and_largest, (error, shares))
+        yield Distance(rms / ulp, largest / ulp, rms_share, largest_share / factor)
+
+
+def rms_and_largest(x: Tensor) -> tuple[float, float]:
+    return x.square().mean().sqrt().item(), x.abs().max().item()

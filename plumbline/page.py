@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from plumbline.markup import Html, join, tag
+from plumbline.page_failures import failures
+from plumbline.page_parts import chips, command
 from plumbline.page_photos import photos
-from plumbline.picture import draw
-from plumbline.scenario import loads
 
 Part = dict[str, Any]
 STYLE = Path(__file__).with_name("page.css")
@@ -40,7 +39,7 @@ def render(report: Part) -> Html:
     links = {"implementations": "Implementations", "failures": "Failures" if failed else None}
     links |= {"photos": "Photos" if report["photos"] else None, "requirements": "Requirements", "reach": "Reach"}
     links |= {"environment": "Environment"}
-    main = [_summaries(report), _failures(report) if failed else Html(), photos(report["photos"])]
+    main = [_summaries(report), failures(report) if failed else Html(), photos(report["photos"])]
     main += [_matrix(report), _reach(report["implementations"]), _environment(report)]
     names = ", ".join(i["name"] for i in report["implementations"])
     head = tag(
@@ -67,12 +66,6 @@ def _verdict(verdict: str) -> Html:
     return tag("span", "✓ conforms" if verdict == "conforms" else "✗ fails", class_=f"verdict {verdict}")
 
 
-def _chips(names: list[str], kind: str = "") -> Html:
-    return (
-        join((tag("span", name, class_=f"chip {kind}".strip()) for name in names), " ") if names else tag("i", "none")
-    )
-
-
 def _facts(facts: dict[str, str | None], **attributes: object) -> Html:
     rows = (tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items() if value is not None)
     return tag("dl", *rows, **attributes)
@@ -80,11 +73,6 @@ def _facts(facts: dict[str, str | None], **attributes: object) -> Html:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.3g} s"
-
-
-def _command(text: str) -> Html:
-    """One line that a click selects as a whole."""
-    return tag("pre", tag("code", text), class_="command")
 
 
 def _header(report: Part) -> Html:
@@ -99,7 +87,7 @@ def _header(report: Part) -> Html:
         tag("h1", _verdict(report["verdict"])),
         *(tag("p", tag("b", i["name"]), f" {_sentence(i)}", class_="lead") for i in report["implementations"]),
         _facts(facts, class_="line"),
-        _command(run["command"]),
+        command(run["command"]),
     )
 
 
@@ -147,7 +135,7 @@ def _summary(implementation: Part, needed: list[str]) -> Html:
         filled = tag(
             "p",
             tag("b", "Filled in from the reference: "),
-            _chips(implementation["filled"]),
+            chips(implementation["filled"]),
             " These parts are not this implementation’s own.",
             class_="filled",
         )
@@ -159,70 +147,12 @@ def _summary(implementation: Part, needed: list[str]) -> Html:
         "replaced": join((tag("code", r) for r in implementation["replaced"]), " ")
         if implementation["replaced"]
         else None,
-        "claims": _chips(claims),
-        "does not claim": _chips([name for name in needed if name not in claims], "off"),
-        "keeps of a lazy payload": _chips([implementation["retention"]]) if "lazy" in claims else None,
+        "claims": chips(claims),
+        "does not claim": chips([name for name in needed if name not in claims], "off"),
+        "keeps of a lazy payload": chips([implementation["retention"]]) if "lazy" in claims else None,
         "workloads": ran,
     }
     return tag("article", title, bar, counts, filled, _facts(facts), class_="card")
-
-
-# --------------------------------------------------------------------------------------------------------- failures
-
-
-def _failures(report: Part) -> Html:
-    sentences = {r["id"]: r for r in report["requirements"]}
-    found = [
-        _failed(implementation["name"], k, outcome, sentences[outcome["id"]])
-        for k, implementation in enumerate(report["implementations"])
-        for outcome in implementation["requirements"]
-        if outcome["status"] == "failed"
-    ]
-    return tag("section", tag("h2", "Failures ", tag("small", str(len(found)))), *found, id="failures")
-
-
-def _failed(name: str, index: int, outcome: Part, requirement: Part) -> Html:
-    title = tag(
-        "h3", tag("a", outcome["id"], href=f"#{outcome['id']}"), " ", tag("small", f"{outcome['level']} · {name}")
-    )
-    cases = (_failure(failure) for failure in outcome["failures"])
-    sentence = tag("p", requirement["text"], class_="sentence")
-    return tag("article", title, sentence, *cases, class_="card failure", id=f"failed-{index}-{outcome['id']}")
-
-
-def _failure(failure: Part) -> Html:
-    parts = [tag("p", failure["message"], class_="message")]
-    if failure["without"]:
-        parts.append(tag("p", "Goes away with: ", _chips(failure["without"], "cure"), class_="without"))
-    if failure["scenario"]:
-        parts.append(_picture(failure["scenario"]))
-        parts.append(tag("details", tag("summary", "Scenario"), tag("pre", tag("code", pretty(failure["scenario"])))))
-    parts += [tag("p", "Repeat it", class_="label"), _command(failure["replay"])]
-    parts.append(tag("p", "Found by ", tag("code", failure["test"]), class_="found"))
-    return tag("div", *parts, class_="case")
-
-
-def _picture(scenario: Part) -> Html:
-    """An older report may hold a scenario that today's recipes do not read; its JSON still stands beside."""
-    try:
-        drawn = draw(loads(json.dumps(scenario)))
-    except (ValueError, TypeError, KeyError, AssertionError, IndexError) as error:
-        return tag("p", f"Not drawn: {error}", class_="note")
-    return tag("figure", drawn, class_="picture", tabindex="0")
-
-
-def pretty(value: object, indent: int = 0, width: int = 76) -> str:
-    """JSON that breaks a line only where it does not fit."""
-    flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) + indent <= width or not isinstance(value, (dict, list)):
-        return flat
-    pad = " " * (indent + 2)
-    if isinstance(value, dict):
-        lines = [f"{pad}{json.dumps(k, ensure_ascii=False)}: {pretty(v, indent + 2, width)}" for k, v in value.items()]
-    else:
-        lines = [pad + pretty(v, indent + 2, width) for v in value]
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return f"{opening}\n" + ",\n".join(lines) + f"\n{' ' * indent}{closing}"
 
 
 # ----------------------------------------------------------------------------------------------------- requirements

@@ -57,7 +57,7 @@ class Yardstick:
 
     name: str
     levels: Sequence[Tensor]
-    sigmas: tuple[Sequence[float], Sequence[float]]
+    sigmas: tuple[Sequence[Tensor], Sequence[Tensor]]
 
 
 class Scene:

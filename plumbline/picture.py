@@ -1,16 +1,26 @@
-"""Draws a scenario: the token strip of each request, whose rows lie where, how it is cut into chunks, what happens."""
+"""Draws a scenario: the token strip of each request, whose rows lie where, how it is cut into chunks, what happens.
+
+With the story of a run the chunks are those that were run, and the first wrong row is marked, with an arrow from the place
+where it belongs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from plumbline import closed_form
 from plumbline.closed_form import Truth
+from plumbline.item_names import name_of, names_of
 from plumbline.markup import Html, tag
 from plumbline.scenario import ItemRecipe, Op, RequestRecipe, Scenario
 
 CELL, HEIGHT, LEFT, ACROSS = 16, 17, 30, 40
 """Width and height of a token, room for position numbers, tokens in a line. Pixels."""
+
+WRONG = "#d1242f"
+"""Legible on light and dark ground."""
 
 _HATCHES = ("", "M0 17L16 0", "M0 0L16 17", "M0 17L16 0M0 0L16 17", "M0 8.5H16", "M8 0V17")
 
@@ -18,35 +28,50 @@ Planned = tuple[int, int, int]
 """Step, and the half-open range of positions that it prefills."""
 
 
-def draw(scenario: Scenario) -> Html:
+@dataclass(frozen=True)
+class Bracket:
+    """A chunk below a strip. said: its step, and how it ended. hit: what lies before it was a prefix hit."""
+
+    lo: int
+    hi: int
+    said: str
+    hit: bool = False
+
+
+def draw(scenario: Scenario, story: Mapping[str, Any] | None = None) -> Html:
     """An SVG element, readable on light and dark ground. Equal items share letter and colour; near-duplicates share the
-    letter and have a number and a hatch of their own."""
-    names = _names(scenario)
-    planned = plan(scenario)
+    letter and have a number and a hatch of their own. story: plain data, as ``Story.data`` gives it."""
+    names = names_of(scenario)
+    ran = bool(story and story["ran"])
+    lines = ran_lines(scenario, story["ran"]) if story and ran else planned_lines(scenario)
     canvas = _Canvas()
-    for k, request in enumerate(scenario.requests):
-        canvas.request(scenario, request, planned[k], names)
-    canvas.notes(scenario, names)
+    for k in range(len(scenario.requests)):
+        canvas.request(scenario, k, lines[k], names)
+    if story and story["wrong"]:
+        canvas.mark(scenario, story["wrong"])
+    canvas.notes(scenario, names, ran)
+    if story and story["wrong"]:
+        canvas.line("framed: the first wrong row; dashed: where the row belongs that stands there", opacity="0.7")
     label = f"{len(scenario.requests)} requests, cut into chunks, with their items"
     return canvas.svg(label)
 
 
-def _names(scenario: Scenario) -> dict[Truth, tuple[int, int]]:
-    """For each distinct item: the family of its near-duplicates, and which of the family it is."""
-    families: dict[int, list[Truth]] = {}
-    for request in scenario.requests:
-        for item in request.items:
-            known = families.setdefault(item.content.seed, [])
-            truth = closed_form.truth(scenario.tower, item)
-            if all(truth not in family for family in families.values()):
-                known.append(truth)
-    used = [family for family in families.values() if family]
-    return {truth: (f, v) for f, family in enumerate(used) for v, truth in enumerate(family)}
+def planned_lines(scenario: Scenario) -> list[list[list[Bracket]]]:
+    """[request][line below it] -> brackets: one line for each copy."""
+    return [[[Bracket(lo, hi, str(step)) for step, lo, hi in chunks] for chunks in copies] for copies in plan(scenario)]
 
 
-def _name(family: int, variant: int) -> str:
-    letter = chr(ord("A") + family) if family < 26 else f"I{family}"
-    return letter + (str(variant + 1) if variant else "")
+def ran_lines(scenario: Scenario, ran: Sequence[Mapping[str, Any]]) -> list[list[list[Bracket]]]:
+    """[request][line below it] -> brackets: one line for each time that a copy started anew."""
+    copies: list[dict[int, list[list[Bracket]]]] = [{} for _ in scenario.requests]
+    for chunk in ran:
+        lines = copies[chunk["request"]].setdefault(chunk["copy"], [])
+        anew = not lines or chunk["hit"] or chunk["lo"] != lines[-1][-1].hi
+        bracket = Bracket(chunk["lo"], chunk["hi"], f"{chunk['step']}{'' if chunk['ok'] else '✗'}", chunk["hit"])
+        if anew:
+            lines.append([])
+        lines[-1].append(bracket)
+    return [[line for _, lines in sorted(of.items()) for line in lines] for of in copies]
 
 
 def plan(scenario: Scenario) -> list[list[list[Planned]]]:
@@ -84,6 +109,8 @@ class _Canvas:
         self.shapes: list[Html] = []
         self.y = 0
         self.width = 300
+        self.places: dict[tuple[int, int], tuple[int, int]] = {}
+        """By request and position, the upper left corner of its cell."""
 
     def svg(self, label: str) -> Html:
         return tag(
@@ -111,10 +138,11 @@ class _Canvas:
     def request(
         self,
         scenario: Scenario,
-        request: RequestRecipe,
-        copies: list[list[Planned]],
+        number: int,
+        lines: list[list[Bracket]],
         names: dict[Truth, tuple[int, int]],
     ) -> None:
+        request = scenario.requests[number]
         prompt = closed_form.lay_out(scenario.tower, request)
         marks = [names[closed_form.truth(scenario.tower, item)] for item in request.items]
         self.line(_headline(scenario, request, len(prompt.token_ids), marks), font_weight="bold")
@@ -123,10 +151,11 @@ class _Canvas:
             self.y += 13
             self.text(LEFT - 6, self.y + 12.5, str(first), text_anchor="end", opacity="0.65")
             for p in range(first, last):
+                self.places[number, p] = LEFT + (p - first) * CELL, self.y
                 self._token(prompt.owner, marks, p, LEFT + (p - first) * CELL)
             self.y += HEIGHT
-            for chunks in copies:
-                self._brackets(chunks, first, last)
+            for line in lines:
+                self._brackets(line, first, last)
             self.width = max(self.width, LEFT + (last - first) * CELL + 2)
         self.y += 8
 
@@ -140,7 +169,7 @@ class _Canvas:
         self.text(x + CELL / 2, self.y + 12.5, str(at[1]), text_anchor="middle", fill="#1a1a1a", font_size="10")
         before = owner[p - 1] if p else None
         if before is None or before[0] != at[0] or x == LEFT:
-            self.text(x + 1, self.y - 3, _name(*marks[at[0]]), font_weight="bold", text_anchor="start")
+            self.text(x + 1, self.y - 3, name_of(*marks[at[0]]), font_weight="bold", text_anchor="start")
 
     def _cell(self, x: int, y: int, family: int, variant: int) -> None:
         colour = f"hsl({(205 + family * 137) % 360} 62% {84 if variant else 70}%)"
@@ -153,20 +182,52 @@ class _Canvas:
                 tag("path", d=hatch, transform=moved, stroke="#1a1a1a", stroke_opacity="0.4", fill="none")
             )
 
-    def _brackets(self, chunks: list[Planned], first: int, last: int) -> None:
+    def _brackets(self, line: list[Bracket], first: int, last: int) -> None:
         """One bracket below the strip for each chunk, with the number of its step. Open where the chunk goes on."""
         y = self.y + 4
-        for step, lo, hi in chunks:
-            if lo >= last or hi <= first:
+        for one in line:
+            if one.hit and first < one.lo:
+                b = LEFT + (min(one.lo, last) - first) * CELL - 1
+                self.shapes.append(
+                    tag(
+                        "path", d=f"M{LEFT + 1} {y + 4}H{b}", stroke="currentColor", stroke_dasharray="2 3", fill="none"
+                    )
+                )
+                self.text((LEFT + b) / 2, y + 13, "hit", text_anchor="middle", font_size="10", opacity="0.8")
+            if one.lo >= last or one.hi <= first:
                 continue
-            a = LEFT + (max(lo, first) - first) * CELL + 1
-            b = LEFT + (min(hi, last) - first) * CELL - 1
-            path = (f"M{a} {y}v4" if lo >= first else f"M{a} {y + 4}") + f"H{b}" + ("v-4" if hi <= last else "")
+            a = LEFT + (max(one.lo, first) - first) * CELL + 1
+            b = LEFT + (min(one.hi, last) - first) * CELL - 1
+            path = (f"M{a} {y}v4" if one.lo >= first else f"M{a} {y + 4}") + f"H{b}" + ("v-4" if one.hi <= last else "")
             self.shapes.append(tag("path", d=path, stroke="currentColor", fill="none"))
-            self.text((a + b) / 2, y + 13, str(step), text_anchor="middle", font_size="10", opacity="0.8")
+            self.text((a + b) / 2, y + 13, one.said, text_anchor="middle", font_size="10", opacity="0.8")
         self.y += 19
 
-    def notes(self, scenario: Scenario, names: dict[Truth, tuple[int, int]]) -> None:
+    def mark(self, scenario: Scenario, wrong: Mapping[str, Any]) -> None:
+        """The cell of the wrong row, and an arrow to it from the one whose row it is, if that is another one."""
+        wanted, found = wrong["wanted"], wrong["found"]
+        here = self.places[wanted["request"], wrong["position"]]
+        there = self._place_of(scenario, found) if found else None
+        frame = {"width": CELL, "height": HEIGHT, "fill": "none", "class_": "wrong", "stroke": WRONG}
+        self.shapes.append(tag("rect", x=here[0], y=here[1], stroke_width="3", **frame))
+        if there is None or there == here:
+            return
+        self.shapes.append(tag("rect", x=there[0], y=there[1], stroke_width="2", stroke_dasharray="3 2", **frame))
+        x, y, to, at = there[0] + CELL / 2, there[1], here[0] + CELL / 2, here[1]
+        bend = min(max(abs(to - x) / 4, 12), 26)  # no higher than the strip's headings
+        start, end = (y + HEIGHT, at) if at > y else (y, at + HEIGHT) if at < y else (y, at)
+        away = 0 if at != y else -bend
+        path = f"M{x} {start}C{x} {start + (away or (end - start) / 2)} {to} {end + (away or (start - end) / 2)} {to} {end}"
+        self.shapes.append(tag("path", d=path, fill="none", stroke=WRONG, stroke_width="2", class_="wrong"))
+        tip = 5 if end == at else -5
+        head = f"M{to - 4} {end - tip}L{to} {end}L{to + 4} {end - tip}"
+        self.shapes.append(tag("path", d=head, fill="none", stroke=WRONG, stroke_width="2", class_="wrong"))
+
+    def _place_of(self, scenario: Scenario, row: Mapping[str, Any]) -> tuple[int, int]:
+        owner = closed_form.lay_out(scenario.tower, scenario.requests[row["request"]]).owner
+        return self.places[row["request"], owner.index((row["item"], row["row"]))]
+
+    def notes(self, scenario: Scenario, names: dict[Truth, tuple[int, int]], ran: bool) -> None:
         for op in sorted(scenario.ops, key=lambda op: op.step):
             self.line(f"before step {op.step}: {_said(op, scenario)}", font_weight="bold")
         self.y += 4 if scenario.ops else 0
@@ -176,18 +237,19 @@ class _Canvas:
         for truth, name in names.items():
             self.y += HEIGHT + 4
             self._cell(1, self.y - HEIGHT, *name)
-            self.text(CELL + 7, self.y - 4.5, f"{_name(*name)} {', '.join(_described(items[truth]))}")
+            self.text(CELL + 7, self.y - 4.5, f"{name_of(*name)} {', '.join(_described(items[truth]))}")
         self.y += 4
         for line in _settings(scenario):
             self.line(line)
-        self.line("cell: row of its item; bracket: chunk, with its step,", opacity="0.7")
-        self.line("where nothing is hit, refused, retracted or aborted", opacity="0.7")
+        self.line(f"cell: row of its item; bracket: chunk, with its step{'' if ran else ','}", opacity="0.7")
+        if not ran:
+            self.line("where nothing is hit, refused, retracted or aborted", opacity="0.7")
 
 
 def _headline(scenario: Scenario, request: RequestRecipe, tokens: int, marks: list[tuple[int, int]]) -> str:
     parts = [f"{request.name}: {tokens} tokens"]
     empty = [
-        _name(*mark)
+        name_of(*mark)
         for mark, item in zip(marks, request.items, strict=True)
         if not closed_form.row_count(scenario.tower, item)
     ]
@@ -202,6 +264,11 @@ def _settings(scenario: Scenario) -> Iterator[str]:
     running = "one request at a time" if scenario.running == 1 else f"up to {scenario.running} requests at a time"
     prefixes = "prefix cache" if scenario.prefix_cache else "no prefix cache"
     yield ", ".join([running, prefixes, *(["lazy payloads"] if scenario.lazy else [])])
+    if scenario.settle_late:
+        yield "each step settled when the next has begun"
+    if scenario.hiccups:
+        calls = ", ".join(map(str, scenario.hiccups))
+        yield f"the tower fails in call {calls}; chunks sent again up to {scenario.retries} times"
 
 
 def _said(op: Op, scenario: Scenario) -> str:
@@ -227,3 +294,7 @@ def _described(item: ItemRecipe) -> Iterator[str]:
         yield f"{'trusted' if item.given.trusted else 'verified'} key {item.given.tenant}/{item.given.key}"
     if item.fault:
         yield "the tower fails on it"
+    if item.fence:
+        yield "fenced off when it is read"
+    if item.gone:
+        yield "its payload is gone"

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from plumbline.engine import run
 from plumbline.interface import (
-    Chunk,
     Embed,
     Encoded,
-    Failure,
     Feature,
     Implementation,
     LeaseLost,
@@ -24,8 +22,6 @@ from plumbline.interface import (
     PayloadMissing,
     Prepared,
     RequestId,
-    Rows,
-    Step,
     TensorMeta,
     Tower,
 )
@@ -33,6 +29,7 @@ from plumbline.rank_case import RankCase
 from plumbline.rank_threads import Collective, Meeting, ThreadRanks
 from plumbline.rig import Place, RecordingTower
 from plumbline.trace import Trace
+from plumbline.watched import WatchedEmbed
 
 
 @dataclass
@@ -80,6 +77,9 @@ class RankPlace(Place):
     def _watched(self, part: Part, name: tuple[RequestId, int], fault: str) -> Part:
         return part if isinstance(part, Tensor) else WatchedPart(part, name, fault, self._opened)
 
+    def step_begins(self) -> None:
+        """Steps are cut where they end."""
+
     def step_ends(self) -> None:
         """What was done since the last step ended belongs to this one."""
         self.steps.append(Seen(set(self._opened), list(self._entered[self._before :])))
@@ -124,39 +124,6 @@ class WatchedPart:
         if self._read and self._fault == "lease":
             raise LeaseLost("the payload was fenced off on this rank")
         self._feature.check()
-
-
-class WatchedEmbed:
-    """An implementation's embed, with what it opens and enters cut into steps."""
-
-    def __init__(self, embed: Embed, place: RankPlace) -> None:
-        self._embed, self._place = embed, place
-
-    def admit(self, prepared: Prepared) -> None:
-        self._embed.admit(self._place.admitted(prepared))
-
-    def step(self, chunks: Sequence[Chunk]) -> Step:
-        return WatchedStep(self._embed.step(chunks), self._place)
-
-    def retract(self, request_id: RequestId) -> None:
-        self._embed.retract(request_id)
-
-    def finish(self, request_id: RequestId) -> None:
-        self._embed.finish(request_id)
-
-    def set_epoch(self, epoch: int) -> None:
-        self._embed.set_epoch(epoch)
-
-
-class WatchedStep:
-    def __init__(self, step: Step, place: RankPlace) -> None:
-        self._step, self._place = step, place
-        self.results: Sequence[Rows | Failure] = step.results
-
-    def settle(self) -> list[Failure]:
-        lost = self._step.settle()
-        self._place.step_ends()
-        return lost
 
 
 @dataclass

@@ -31,6 +31,10 @@ FLOORS = {
     "fenced payload": 0.01,
     "malformed request": 0.10,
     "faulty item": 0.02,
+    "payload that is gone": 0.01,
+    "tower call that failed once": 0.02,
+    "chunk sent again": 0.01,
+    "settled after the next step began": 0.05,
     "retract after a chunk": 0.01,
     "retract inside an item": 0.005,
     "abort while running": 0.002,
@@ -84,10 +88,13 @@ def reach_of(trace: Trace) -> set[str]:
                 "caller key": bool(item.given),
                 "extras": bool(item.extras),
                 "fenced payload": item.fence and scenario.lazy,
+                "payload that is gone": item.gone and scenario.lazy,
                 "faulty item": item.fault,
             }.items()
             if here
         }
+    hiccups = scenario.hiccups and any(call.failed for record in trace.steps for call in record.calls)
+    found |= {"tower call that failed once"} if hiccups else set()
     for record in trace.steps:
         found |= {"several requests in a step"} if sum(isinstance(r, Rows) for r in record.results) > 1 else set()
         found |= {"bad chunk"} if any(s.fault for s in record.scheduled) else set()

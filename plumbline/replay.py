@@ -8,34 +8,24 @@ from pathlib import Path
 from rich.console import Console
 
 from plumbline.bench import REFUSED, WRONG_ROWS, causes
+from plumbline.cases import AnyCase, read_case
 from plumbline.diagnose import diagnose
 from plumbline.explore import check
 from plumbline.interface import Implementation
 from plumbline.rank_case import RankCase
-from plumbline.rank_case import loads as loads_ranks
 from plumbline.rank_explore import check_ranks
 from plumbline.requirements import requirements
-from plumbline.scenario import Scenario, compact, loads
+from plumbline.scenario import Scenario, compact
+from plumbline.sim_case import SimCase
+from plumbline.story import Story
+from plumbline.tell import tell
 from plumbline.transport_explore import check_case, check_fault_case
 from plumbline.transport_faults import FaultCase
-from plumbline.transport_faults import loads as loads_faults
 from plumbline.transport_scenario import TransportCase
-from plumbline.transport_scenario import loads as loads_transport
-
-AnyCase = Scenario | TransportCase | FaultCase | RankCase
 
 
 class CaseError(Exception):
     """The file is not a saved case."""
-
-
-def read_case(data: dict[str, object]) -> AnyCase:
-    """A case of any kind from its JSON data. Raises as the kinds' own ``loads`` do."""
-    text = json.dumps(data)
-    for field, read in (("acts", loads_transport), ("stops", loads_faults), ("ranks", loads_ranks)):
-        if field in data:
-            return read(text)
-    return loads(text)
 
 
 def save(path: Path, scenario: AnyCase, requirement: str, message: str) -> None:
@@ -54,9 +44,13 @@ def broken_by(scenario: AnyCase, implementation: Implementation) -> dict[str, st
             verdicts, _ = check_fault_case(scenario, implementation)
         case RankCase():
             verdicts, _ = check_ranks(scenario, implementation)
+        case SimCase():
+            from plumbline.sim.workloads import broken_on  # registers a device with torch, once and for all
+
+            return broken_on(scenario, implementation)
         case Scenario():
             return _explained(scenario, implementation)
-    return {v.requirement: v.message for v in verdicts.violations}
+    return {v.requirement: v.message for v in reversed(verdicts.violations)}
 
 
 def _explained(scenario: Scenario, implementation: Implementation) -> dict[str, str]:
@@ -80,9 +74,23 @@ def replay(path: Path, implementation: Implementation, console: Console) -> int:
         raise CaseError(f"{path} is not a saved case: {error!r}") from error
     console.print(f"[bold]{path}[/] through [bold]{implementation.name}[/]")
     console.print_json(json.dumps(compact(scenario)))
+    _print_story(tell(scenario, implementation), console)
     broken = broken_by(scenario, implementation)
     for requirement, message in broken.items():
         console.print(f"[red]{requirement}[/] {requirements()[requirement].text}\n  {message}", highlight=False)
     if not broken:
         console.print("[green]holds: this case breaks no requirement[/]")
     return 1 if broken else 0
+
+
+def _print_story(story: Story, console: Console) -> None:
+    """Until something is wrong: what comes after may follow from it."""
+    first = min(story.broken.values(), default=len(story.moments))
+    for number, moment in enumerate(story.moments[: first + 1], 1):
+        console.print(f"{number:3d}. {moment.title}", highlight=False, markup=False)
+        for line in moment.lines:
+            console.print(f"       {line}", highlight=False, markup=False)
+        for line in moment.wrong:
+            console.print(f"     ✗ {line}", style="red", highlight=False, markup=False)
+    if rest := len(story.moments[first + 1 :]):
+        console.print(f"     and {rest} more")

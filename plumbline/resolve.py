@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class Subject:
     @property
     def arguments(self) -> str:
         """Command-line arguments that name this subject."""
-        return " ".join([f"--impl {self.spec}", *(f"--replace {r}" for r in self.replaced)])
+        named = [f"--impl {shlex.quote(self.spec)}", *(f"--replace {shlex.quote(r)}" for r in self.replaced)]
+        return " ".join(named)
 
 
 def load(spec: str, attribute: str = "implementation") -> Any:

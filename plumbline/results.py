@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from typing import Any
 import torch
 
 from plumbline import __version__
+from plumbline.cases import kind_of, read_case
 from plumbline.deviations import Deviation
 from plumbline.profiles import PROFILES
 from plumbline.reach import FLOORS
-from plumbline.replay import read_case, save
+from plumbline.replay import save
 from plumbline.requirements import ROOT, Requirement, document_sha256, requirements
 from plumbline.resolve import Subject
 from plumbline.scenario import compact
@@ -52,7 +54,7 @@ def build_report(
     fails = photos_differ or any(e["verdict"] == "fails" for e in entries)
     now = datetime.now(UTC)
     return {
-        "schema": 1,
+        "schema": 2,
         "suite": {"version": __version__, "commit": commit(), "conformance_sha256": document_sha256()},
         "run": {
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -129,7 +131,7 @@ def _implementation(
 ) -> dict[str, Any]:
     mine = [o for o in outcomes if _is_about(o, subject)]
     judged = _judged(mine)
-    failures = _failures(subject, mine, seed, folder)
+    failures = _failures(subject, mine, _repeat(seed, profile), folder)
     entries = [_entry(r, subject, mine, judged, failures.get(r.id, []), deviations) for r in requirements().values()]
     bad = [e for e in entries if e["status"] == "failed" and e["level"] == "MUST"]
     held = [e for e in entries if e["status"] == "held"]
@@ -169,8 +171,13 @@ def _judged(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return judged
 
 
+def _repeat(seed: int, profile: str) -> str:
+    """Options with which a test draws the same again."""
+    return f"--plumbline-seed {seed} --profile {profile}"
+
+
 def _failures(
-    subject: Subject, outcomes: Sequence[Outcome], seed: int, folder: Path
+    subject: Subject, outcomes: Sequence[Outcome], repeat: str, folder: Path
 ) -> dict[str, list[dict[str, Any]]]:
     failures: dict[str, list[dict[str, Any]]] = {}
     for o in outcomes:
@@ -181,16 +188,22 @@ def _failures(
             failures.setdefault(finding["requirement"], []).append(_found(subject, o, finding, folder))
         if not findings:
             for name in o.broken or o.requirements or (DIED,):
-                run = f"nox -s tests -- '{o.nodeid}' {subject.arguments} --plumbline-seed {seed}"
-                failure: dict[str, Any] = {
-                    "message": o.message,
-                    "without": [],
-                    "scenario": None,
-                    "replay": run,
-                    "test": o.nodeid,
-                }
-                failures.setdefault(name, []).append(failure)
+                failures.setdefault(name, []).append(_direct(subject, o, repeat))
     return {name: sorted(found, key=_replayable_first)[:3] for name, found in failures.items()}
+
+
+def _direct(subject: Subject, o: Outcome, repeat: str) -> dict[str, Any]:
+    """What a test without a case says."""
+    return {
+        "kind": "test",
+        "message": o.message or "the test failed without a word",
+        "without": [],
+        "scenario": None,
+        "story": None,
+        "where": list(o.where),
+        "replay": f"nox -s tests -- {shlex.quote(o.nodeid)} {subject.arguments} {repeat}",
+        "test": o.nodeid,
+    }
 
 
 def _replayable_first(failure: dict[str, Any]) -> tuple[bool, int]:
@@ -204,10 +217,13 @@ def _found(subject: Subject, o: Outcome, finding: dict[str, Any], folder: Path) 
     path = folder / "cases" / f"{name}-{finding['requirement']}-{mark}.json"
     save(path, scenario, finding["requirement"], finding["message"])
     return {
+        "kind": kind_of(scenario),
         "message": finding["message"],
         "without": list(finding["without"]),
         "scenario": compact(scenario),
-        "replay": f"nox -s conformance -- {subject.arguments} --replay {path}",
+        "story": finding["story"],
+        "where": [],
+        "replay": f"nox -s conformance -- {subject.arguments} --replay {shlex.quote(str(path))}",
         "test": o.nodeid,
     }
 

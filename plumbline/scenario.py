@@ -79,7 +79,7 @@ class ItemRecipe:
 
     grid: (t, h, w) in patches, or None. parts: dim 0 of each payload tensor. pieces: spans that its rows are cut into.
     span_order: how the spans are listed. strides: memory layout of the payload. fault: the tower raises on it.
-    fence: the lazy payload is fenced off when it is first read.
+    fence: the lazy payload is fenced off when it is first read. gone: it cannot be opened.
     """
 
     modality: str = "image"
@@ -95,13 +95,15 @@ class ItemRecipe:
     given: GivenRecipe | None = None
     fault: bool = False
     fence: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True)
 class RequestRecipe:
     """gaps: text tokens before each span, cycled. listing: rotation of the items as listed. weave: spans of different
     items take turns. bundle: neighbours that can share a bundle do. malformed: the name of a fault from malformed.py (the
-    next one that applies), which befalls the item ``malformed_at``, counted around."""
+    next one that applies), which befalls the item ``malformed_at``, counted around. tokens: where it is not 0, the prompt has
+    so many, and the items lie at ``spans``, one tuple for each; nothing else then says where."""
 
     name: str = "r0"
     items: tuple[ItemRecipe, ...] = ()
@@ -113,6 +115,8 @@ class RequestRecipe:
     malformed: str = ""
     malformed_at: int = 0
     copies: int = 1
+    tokens: int = 0
+    spans: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,28 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Act:
+    """Something that a recorded engine did: admit, step, retract, finish, epoch. request: its index, or the epoch's number.
+    chunks: (request, lo, hi) of a step; request -1: one that nobody admitted."""
+
+    kind: str
+    request: int = 0
+    chunks: tuple[tuple[int, int, int], ...] = ()
+
+
+ITEM_PATCHES = 96
+"""The admission bound for one item in every generated scenario."""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """chunks: sizes of successive chunks, cycled. running: requests prefilled together. ahead: how many more are admitted
     and wait. cache_rows: cache budget, in rows
     with their side rows. transport: lazy payloads come by the implementation's own transport, except in requests with a
-    fence. eager_retract: the engine retracts all requests at a change of epoch by itself."""
+    fence. eager_retract: the engine retracts all requests at a change of epoch by itself. settle_late: each step is settled
+    when the next one has begun. hiccups: tower calls, counted from 0, that raise whatever is in them. retries: how often a
+    request whose chunk failed to be encoded sends it again. script: what a recorded engine did, in order, to be done again;
+    chunks, running, ahead, prefix_cache, eager_retract, retries and ops are then without effect."""
 
     tower: TowerRecipe = TowerRecipe()
     requests: tuple[RequestRecipe, ...] = ()
@@ -143,7 +164,19 @@ class Scenario:
     transport: bool = False
     prepare_together: bool = True
     eager_retract: bool = True
+    settle_late: bool = False
+    hiccups: tuple[int, ...] = ()
+    retries: int = 0
     ops: tuple[Op, ...] = ()
+    script: tuple[Act, ...] = ()
+    item_patches: int = ITEM_PATCHES
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Those that the weights are set to, in order."""
+        if self.script:
+            return tuple(act.request for act in self.script if act.kind == "epoch")
+        return tuple(op.request % 3 for op in self.ops if op.kind == "epoch")
 
     def dumps(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -152,9 +185,6 @@ class Scenario:
         """Length of what differs from the defaults: how much a reader has to take in."""
         return len(repr(compact(self)))
 
-
-ITEM_PATCHES = 96
-"""The admission bound for one item in every scenario."""
 
 VOCABULARY = 64
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from plumbline.consequences import before, case_key, first_shown, in_order, in_words, where_to_begin
 
 Part = dict[str, Any]
 
@@ -27,11 +29,15 @@ def print_scorecard(report: Part, console: Console) -> None:
     for table in _tables(report["implementations"], console.width):
         console.print(table)
         console.print()
-    sentences = {requirement["id"]: requirement["text"] for requirement in report["requirements"]}
+    requirements = {requirement["id"]: requirement for requirement in report["requirements"]}
     for implementation in report["implementations"]:
-        for outcome in implementation["requirements"]:
-            if outcome["status"] == "failed":
-                _print_failed(outcome, implementation["name"], sentences[outcome["id"]], console)
+        failed = in_order(implementation["requirements"])
+        shown = first_shown(failed)
+        for outcome in failed:
+            _print_failed(outcome, implementation["name"], requirements[outcome["id"]], shown, console)
+        if said := where_to_begin(failed):
+            _indented(" ".join(said), console, "bold", 0)
+            console.print()
     for implementation in report["implementations"]:
         for line in _remarks(implementation):
             console.print(Text(line, overflow="fold"))
@@ -80,25 +86,38 @@ def _group(implementation: Part, section: str | None) -> Text:
     return line
 
 
-def _print_failed(outcome: Part, name: str, sentence: str, console: Console) -> None:
+def _print_failed(outcome: Part, name: str, requirement: Part, shown: Mapping[str, str], console: Console) -> None:
+    """The first of its failures: the others are on the page."""
     console.print(
         Text.assemble(("FAILED ", "bold red"), (outcome["id"], "bold"), f" ({outcome['level']}) {name}"), soft_wrap=True
     )
-    _indented(sentence, console)
-    for failure in outcome["failures"]:
-        _indented(failure["message"], console, "red")
-        if failure["without"]:
-            _indented("goes away with: " + "; ".join(failure["without"]), console)
-        _indented("replay:", console)
-        # Unindented and unwrapped, so that it can be copied however narrow the terminal is.
-        console.print(Text(failure["replay"], style="bold"), soft_wrap=True)
+    _indented(requirement["text"], console)
+    _indented(f"why: {requirement['why']}", console, "dim")
+    failure, more = outcome["failures"][0], len(outcome["failures"]) - 1
+    if failure["kind"] == "test":
+        _indented(f"the test: {in_words(failure['test'])}", console)
+    _indented(failure["message"], console, "red")
+    if failure["where"]:
+        _indented("at " + " -> ".join(failure["where"]), console)
+    if earlier := before(outcome["id"], failure):
+        _indented(f"before that, in the same run, broke {', '.join(earlier)}", console)
+    if failure["without"]:
+        _indented("goes away with: " + "; ".join(failure["without"]), console)
+    first = shown.get(case_key(failure) or "", outcome["id"])
+    if first != outcome["id"]:
+        _indented(f"the case is that of {first}", console)
+    if more:
+        _indented(f"and {more} more on the page", console)
+    _indented("replay:", console)
+    # Unindented and unwrapped, so that it can be copied however narrow the terminal is.
+    console.print(Text(failure["replay"], style="bold"), soft_wrap=True)
     console.print()
 
 
-def _indented(text: str, console: Console, style: str = "") -> None:
+def _indented(text: str, console: Console, style: str = "", by: int = 2) -> None:
     for line in text.splitlines():
-        wrapped = textwrap.wrap(line, console.width - 2, break_long_words=False, break_on_hyphens=False)
-        console.print(Text(textwrap.indent("\n".join(wrapped), "  "), style=style), soft_wrap=True)
+        wrapped = textwrap.wrap(line, console.width - by, break_long_words=False, break_on_hyphens=False)
+        console.print(Text(textwrap.indent("\n".join(wrapped), " " * by), style=style), soft_wrap=True)
 
 
 def _remarks(implementation: Part) -> Iterator[str]:

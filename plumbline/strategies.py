@@ -51,7 +51,7 @@ _CHANCE = {n: st.sampled_from([False] * (n - 1) + [True]) for n in (2, 3, 4, 6, 
 _TOWERS = [
     TowerRecipe(),
     TowerRecipe(merge=2),
-    TowerRecipe(side_levels=1),
+    TowerRecipe(side_levels=2),
     TowerRecipe(image="tiles"),
     TowerRecipe(merge=2, side_levels=2, row_dtype="bfloat16"),
     TowerRecipe(image="tiles", rows_per_tile=2, patch_shape=(2, 2)),
@@ -60,11 +60,12 @@ _TOWERS = [
     TowerRecipe(patch_shape=(8,), merge=1),
     TowerRecipe(merge=2, placeholder_beyond_vocabulary=True, moves_input=True),
     TowerRecipe(image="tiles", rows_per_tile=3, side_levels=1, moves_input=True, shared_placeholder=True),
-    TowerRecipe(hidden=16, side_levels=1, patch_shape=(4, 2), merge=2),
+    TowerRecipe(hidden=16, side_levels=3, patch_shape=(4, 2), merge=2),
     TowerRecipe(merge=2, pools_frames=True),
     TowerRecipe(pools_frames=True, side_levels=1, row_dtype="bfloat16"),
 ]
-_CHUNKS = [(64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
+_CHUNKS = [(64,), (64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
+_HICCUPS = [(), (), (), (), (0,), (1,), (2,), (0, 1), (0, 1), (0, 2)]
 _GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]
 _SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (1, 4), (4, 1), (2, 4)]
 _PARTS = [
@@ -141,7 +142,10 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         transport=lazy and Cap.TRANSPORT in claims and draw(_CHANCE[2]),
         prepare_together=draw(_CHANCE[2]),
         eager_retract=not draw(_CHANCE[3]),
-        ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 0, 1, 1, 2, 4])))),
+        settle_late=draw(_CHANCE[3]),
+        hiccups=draw(_pick(_HICCUPS)),
+        retries=draw(_pick([0, 1, 1, 2])),
+        ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))),
     )
 
 
@@ -174,6 +178,8 @@ def _request(
         pool.append(item)
         if lazy and draw(_CHANCE[12]):
             item = dataclasses.replace(item, fence=True)
+        elif lazy and draw(_CHANCE[12]):
+            item = dataclasses.replace(item, gone=True)
         items.append(item)
     reuse = index > 0 and draw(_CHANCE[8])
     return RequestRecipe(
@@ -195,7 +201,7 @@ def _twin(
 ) -> RequestRecipe:
     """An earlier request again, with one item changed in its place: what a prefix cache must tell apart."""
     earlier: RequestRecipe = draw(_pick(requests))
-    items = [dataclasses.replace(i, fence=False) for i in earlier.items]
+    items = [dataclasses.replace(i, fence=False, gone=False) for i in earlier.items]
     if items:
         at = draw(st.integers(0, len(items) - 1))
         changed = _variant(draw, tower, claims, [items[at]])

@@ -31,6 +31,8 @@ class Outcome:
     exploration: dict[str, object] | None = None
     broken: tuple[str, ...] = ()
     judges: bool = False
+    where: tuple[str, ...] = ()
+    """Lines of a failed test, and of what it called, from outside inwards."""
 
 
 @dataclass
@@ -82,6 +84,7 @@ class Collector:
             exploration=properties.get("exploration"),
             broken=tuple(str(value) for name, value in report.user_properties if name == "broken"),
             judges=bool(properties.get("judges")),
+            where=_where(report),
         )
         self.outcomes.append(outcome)
         if self.done(outcome, len(self.outcomes), self.total) is True and self._session:
@@ -94,7 +97,24 @@ def _message(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message) if crash else report.longreprtext
+    return _shortened(str(crash.message) if crash else report.longreprtext)
+
+
+MOST_LINES, MOST_CHARACTERS = 12, 1200
+"""Of a message: a comparison of tensors says it at its beginning."""
+
+
+def _shortened(message: str) -> str:
+    lines = message[:MOST_CHARACTERS].splitlines()[:MOST_LINES]
+    return "\n".join(lines) + ("" if "\n".join(lines) == message.rstrip("\n") else " ...")
+
+
+def _where(report: pytest.TestReport) -> tuple[str, ...]:
+    """Where a test failed: file and line in the test, and the last one of what it called."""
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
+    places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None) is not None]
+    found = [f"{place.path}:{place.lineno}" for place in places]
+    return tuple(dict.fromkeys([*found[:1], *found[-1:]])) if report.failed else ()
 
 
 def run_suite(
@@ -103,16 +123,17 @@ def run_suite(
     quiet: bool = True,
     only: Sequence[str] = ("tests",),
     first: frozenset[str] = frozenset(),
+    plugins: Sequence[object] = (),
 ) -> Collector:
     """Runs pytest over tests/ in this process (and in xdist's workers, if ``arguments`` ask for them).
 
-    only: node ids from the repository's root. done, first: as in Collector.
+    only: node ids from the repository's root. done, first: as in Collector. plugins: of pytest, besides the collector.
     """
     collector = Collector(done, first)
     fixed = ["-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
     fixed += [str(ROOT / one) for one in only]
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout) as output:
-        status = pytest.main([*fixed, *arguments], plugins=[collector])
+        status = pytest.main([*fixed, *arguments], plugins=[collector, *plugins])
     if not collector.outcomes and quiet and status != pytest.ExitCode.NO_TESTS_COLLECTED:
         collector.errors.append(output.getvalue())  # type: ignore[union-attr]
     return collector

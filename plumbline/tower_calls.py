@@ -76,7 +76,7 @@ def stories(seed: int, videos: bool) -> Iterator[Story]:
     yield Story("GRAPH-003", "small, large, small", draw.canaries())
     yield Story("GRAPH-003", "small and large at the same time", draw.streams())
     yield Story("GRAPH-004", "many sizes, and the first again", draw.sizes())
-    yield Story("GRAPH-005", "the same call many times, images and videos", draw.again())
+    yield Story("GRAPH-005", "the same call many times, and others of its size, images and videos", draw.again())
     yield Story("EPOCH-003", "other weights between calls", draw.updates())
 
 
@@ -129,14 +129,15 @@ class Draw:
 
     def again(self) -> tuple[Step, ...]:
         rows = 4 * self.random.randint(1, 4)
-        image = Call((Picture(1, 2, rows // 2, self.random.randrange(4)),))
+        content = self.random.randrange(4)
+        image, twin = (Call((Picture(1, 2, rows // 2, seen),)) for seen in (content, (content + 1) % 4))
         other = Call((Picture(2 if self.videos else 1, 1, rows // 2, self.random.randrange(4)),) * 2)
         mixed = Call((self.picture(rows // 2), self.picture(rows // 2)))
-        return (image,) * 3 + (other, image, mixed) * 2
+        return (image,) * 3 + (twin, other, image, mixed) * 2
 
     def updates(self) -> tuple[Step, ...]:
         calls = [self.call(self.random.randint(1, 24)) for _ in range(3)]
-        return (*calls, Update(1), *calls, Update(2), calls[0], Update(3), *calls, calls[0])
+        return (*calls, Update(1), *calls, Update(2), calls[0], Update(3), *calls, Update(1), calls[0])
 
 
 def alone(spec: TowerSpec, picture: Picture) -> Packed:

@@ -61,6 +61,9 @@ class Entry:
     ticket: Ticket | None = None
     refused: CapabilityMissing | None = None
     served_epoch: int | None = None
+    failed_in: int | None = None
+    """The step in which its last chunk failed, which is to be sent again."""
+    retries: int = 0
     touched: set[int] = field(default_factory=set)
     """Items whose positions some chunk reached, so that their payloads may be open."""
     underway: set[int] = field(default_factory=set)
@@ -71,7 +74,10 @@ class Entry:
 
 @dataclass
 class Scheduled:
-    """A chunk as scheduled. fault: "" or why it must fail. underway, released: those of the entry before the step."""
+    """A chunk as scheduled. fault: "" or why it must fail. underway, released: those of the entry before the step.
+
+    retry_of: the step in which the same chunk failed.
+    """
 
     chunk: Chunk
     entry: Entry | None
@@ -79,6 +85,7 @@ class Scheduled:
     underway: frozenset[int] = frozenset()
     served_epoch: int | None = None
     released: Mapping[int, int] = field(default_factory=dict)
+    retry_of: int | None = None
 
 
 @dataclass
@@ -96,6 +103,20 @@ class StepRecord:
     opened_early: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     """Requests whose result was another one later."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the engine did between the calls of two steps. steps: how many had been called by then.
+
+    kind: admitted, refused, prefix hit, retracted, done, failed, aborted, or epoch. value: the positions that were hit, or
+    the epoch that is now.
+    """
+
+    steps: int
+    kind: str
+    request: str = ""
+    value: int = 0
 
 
 @dataclass
@@ -119,9 +140,13 @@ class Trace:
     steps: list[StepRecord] = field(default_factory=list)
     api: list[Api] = field(default_factory=list)
     crashes: list[Crash] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     stuck: bool = False
     unreleased: list[str] = field(default_factory=list)
     reach: set[str] = field(default_factory=set)
+
+    def note(self, kind: str, request: str = "", value: int = 0) -> None:
+        self.events.append(Event(len(self.steps), kind, request, value))
 
 
 def listed_recipes(recipe: RequestRecipe) -> list[ItemRecipe]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hypothesis.strategies import SearchStrategy
 
@@ -16,6 +16,7 @@ from plumbline.drawing import HarnessError, OutOfTime, Tally, broken, draw_cases
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Implementation
 from plumbline.profiles import PROFILES
+from plumbline.story import Story
 from plumbline.trace import Hang
 from plumbline.transport_faults import FaultCase, run_faults
 from plumbline.transport_run import run
@@ -41,6 +42,9 @@ FLOORS = {
     "living rank told lost": 0.02,
     "killed worker": 0.02,
     "damaged message refused": 0.003,
+    "restarted rank": 0.01,
+    "restarted worker": 0.01,
+    "released in parts": 0.01,
 }
 """Least share of the cases of a session that reach a situation, where payloads are put under leases at all."""
 
@@ -73,7 +77,7 @@ class CaseExploration(Tally):
     def said(self) -> str:
         return "\n".join(f"{f.requirement}: {f.message}\n  case: {f.case.dumps()}" for f in self.findings.values())
 
-    def data(self, of: str) -> dict[str, object]:
+    def data(self, of: str, story: Callable[[Any], Story]) -> dict[str, object]:
         """Plain data, so that it survives the way from a test's process. of: what reach is not to be mixed with others'."""
         return {
             "of": of,
@@ -88,10 +92,19 @@ class CaseExploration(Tally):
                     "message": f.message,
                     "without": [],
                     "scenario": json.loads(f.case.dumps()),
+                    "story": story(f.case).data(),
                 }
                 for f in self.findings.values()
             ],
         }
+
+
+def found_in(case: Case, verdicts: Verdicts) -> CaseExploration:
+    """What one case showed, as an exploration of it alone."""
+    found = CaseExploration(cases=1, judged=verdicts.judged)
+    for v in verdicts.violations:
+        found.findings.setdefault(v.requirement, CaseFinding(v.requirement, v.message, case))
+    return found
 
 
 def check_case(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:

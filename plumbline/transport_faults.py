@@ -14,7 +14,9 @@ from plumbline.baton import Baton, Schedule
 from plumbline.bench import Verdicts
 from plumbline.build import bits_of
 from plumbline.interface import Domain, Implementation, LeaseLost, PayloadMissing, PlumblineError, Publisher, Ticket
+from plumbline.own_code import told
 from plumbline.scenario import compact, decode
+from plumbline.story import Moment, Story
 from plumbline.transport_fields import parts_of, same_bits
 from plumbline.transport_host import fresh_name, global_names, listening, remove_global, transport_of
 from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, prepared_of
@@ -51,11 +53,12 @@ def loads(text: str) -> FaultCase:
 
 @dataclass
 class FaultRun:
-    """verdicts: of the case. lines: of the implementation, that each actor ran. seen: what was reached."""
+    """verdicts: of the case. lines: of the implementation, that each actor ran. seen: what was reached. story: in words."""
 
     verdicts: Verdicts
     lines: list[int]
     seen: set[str]
+    story: Story
 
 
 def run_faults(case: FaultCase, implementation: Implementation) -> FaultRun:
@@ -63,7 +66,7 @@ def run_faults(case: FaultCase, implementation: Implementation) -> FaultRun:
     with listening():
         run = _FaultRun(case, implementation)
         run.go()
-    return FaultRun(run.verdicts, [a.lines for a in run.baton.actors], run.seen)
+    return FaultRun(run.verdicts, [a.lines for a in run.baton.actors], run.seen, run.story)
 
 
 class _FaultRun:
@@ -73,7 +76,8 @@ class _FaultRun:
         self.seen: set[str] = set()
         self.now = 0.0
         self.domain = Domain(fresh_name(), 1, case.ranks, case.pool, LEASE_SECONDS, lambda: self.now)
-        self.baton = Baton(Schedule(case.switches, case.stops))
+        self.story = Story()
+        self.baton = Baton(Schedule(case.switches, case.stops), self._say)
         self.worker = self.baton.add("the worker", self._work)
         self.readers = [self.baton.add(f"rank {r}", lambda r=r: self._serve(r)) for r in range(case.ranks)]  # type: ignore[misc]
         self.bits: list[list[list[Tensor]]] = []
@@ -85,9 +89,18 @@ class _FaultRun:
         """Whether somebody was told that the worker is dead."""
         self.leased: int | None = None
 
+    def _say(self, text: str) -> None:
+        self.story.moments.append(Moment(text))
+
+    def check(self, requirement: str, holds: bool, message: str) -> None:
+        if not self.verdicts.check(requirement, holds, message):
+            self.story.moments[-1].wrong.append(message)
+            self.story.broken.setdefault(requirement, len(self.story.moments) - 1)
+
     def go(self) -> None:
         self.baton.run()
-        check = self.verdicts.check
+        self._say("all have ended, stopped or wait")
+        check = self.check
         check("POOL-011", not self.baton.hung, self.baton.hung)
         self.verdicts.hung = bool(self.baton.hung)
         for actor in self.baton.actors:
@@ -105,9 +118,9 @@ class _FaultRun:
         remove_global(self.domain.name)
 
     def _untyped(self, where: str, error: BaseException) -> None:
-        said = f"{where}: {type(error).__name__}: {error}"
-        self.verdicts.check("ISO-003", isinstance(error, PlumblineError), said)
-        self.verdicts.check("ISO-001", False, said)
+        said = f"{where}: {told(error)}"
+        self.check("ISO-003", isinstance(error, PlumblineError), said)
+        self.check("ISO-001", False, said)
 
     # -- scripts
 
@@ -119,15 +132,18 @@ class _FaultRun:
             self.bits.append(
                 [[bits_of(p) for p in parts_of(i.payload) if isinstance(p, Tensor)] for i in prepared.items]
             )
+            self._say(f"the worker publishes request {number}")
             ticket: Ticket = publisher.publish(prepared, frozenset(range(self.case.ranks)))
             self.seen |= {"pooled"} if publisher.leased else set()
             for mail in self.mail:
                 mail.append((number, ticket.message))
             if number in self.case.cancels:
                 self.cancelled.add(number)
+                self._say(f"the worker cancels request {number}")
                 ticket.cancel()
             if number in self.case.mistaken:
                 self.declared.add(number % self.case.ranks)
+                self._say(f"the worker is told that rank {number % self.case.ranks}, which is alive, is lost")
                 publisher.lost(number % self.case.ranks)
         self.sent_all = True
         self.baton.wait(lambda: all(r.state in ("done", "stopped") for r in self.readers))
@@ -137,6 +153,7 @@ class _FaultRun:
         publisher.close()
 
     def _reclaim(self, publisher: Publisher) -> None:
+        self._say(f"the worker {'looks long after' if self.case.silent else 'is told who stopped'}, and collects")
         if self.case.silent:
             self.now += 5 * LEASE_SECONDS
         else:
@@ -152,6 +169,7 @@ class _FaultRun:
             if not self.mail[rank]:
                 break
             number, message = self.mail[rank].pop(0)
+            self._say(f"rank {rank} receives and opens request {number}")
             subscriber.beat()
             items = subscriber.receive(message).items
             parts = [parts_of(i.payload) for i in items]
@@ -164,12 +182,15 @@ class _FaultRun:
                 if self._read(rank, number, live, features):
                     kept = kept or (number, live, features)
             if kept is None or kept[2] is not features:
+                self._say(f"rank {rank} releases request {number}")
                 for f in features:
                     f.release()
         if self.worker.state == "stopped":
+            self._say(f"rank {rank} is told that the worker is dead")
             subscriber.lost(0)
             self.told = True
         if kept is not None:
+            self._say(f"rank {rank} reads request {kept[0]} again, checks and releases it")
             self._read(rank, *kept)
             for f in kept[2]:
                 f.release()
@@ -185,16 +206,15 @@ class _FaultRun:
             self._refused(rank, number, error)
             return False
         right = same_bits(seen, self.bits[number])
-        self.verdicts.check(
-            "POOL-001", right, f"rank {rank} read other bytes of request {number}, and check() is silent"
-        )
+        self.check("POOL-001", right, f"rank {rank} read other bytes of request {number}, and check() is silent")
         return True
 
     def _refused(self, rank: int, number: int, error: Exception) -> None:
         said = f"rank {rank} was refused request {number}: {type(error).__name__}: {error}"
+        self.story.moments[-1].lines.append(said)
         self.seen.add("refused")
-        self.verdicts.check("ISO-003", isinstance(error, PlumblineError), said)
-        self.verdicts.check("POOL-015", isinstance(error, (LeaseLost, PayloadMissing)), said)
+        self.check("ISO-003", isinstance(error, PlumblineError), said)
+        self.check("POOL-015", isinstance(error, (LeaseLost, PayloadMissing)), said)
         caused = number in self.cancelled or rank in self.declared or self.worker.state == "stopped"
         caused = caused or self.now > 0 or self.leaving
-        self.verdicts.check("POOL-006", caused, f"{said}, though nothing ended the lease")
+        self.check("POOL-006", caused, f"{said}, though nothing ended the lease")

@@ -44,17 +44,35 @@ class Lease:
 
 @dataclass
 class Copy:
-    """What one reader got by one receive: parts of each item. live: the same, opened."""
+    """What one reader got by one receive: all parts. let_go: those released before the others, by id(). live: the rest,
+    opened. known: what its release has to have kept of the lease; None where that is not certain."""
 
     lease: Lease
     rank: int
-    parts: list[list[Tensor | Feature]]
-    live: list[list[Tensor]] = field(default_factory=list)
+    parts: list[Tensor | Feature]
+    live: list[Tensor] = field(default_factory=list)
+    let_go: set[int] = field(default_factory=set)
     released: bool = False
+    known: bool | None = None
 
     @property
     def features(self) -> list[Feature]:
-        return [p for parts in self.parts for p in parts if not isinstance(p, Tensor)]
+        return [p for p in self.parts if not isinstance(p, Tensor)]
+
+    @property
+    def readable(self) -> list[Tensor | Feature]:
+        return [p for p in self.parts if id(p) not in self.let_go]
+
+    @property
+    def kept(self) -> list[Feature]:
+        """Distinct, as two items may share one."""
+        return list({id(p): p for p in self.readable if not isinstance(p, Tensor)}.values())
+
+    @property
+    def bits(self) -> list[Tensor]:
+        """Of what is readable, as published."""
+        published = [bits for item in self.lease.bits for bits in item]
+        return [bits for bits, p in zip(published, self.parts, strict=True) if id(p) not in self.let_go]
 
 
 class Model:
@@ -126,6 +144,7 @@ class Model:
         lease = copy.lease
         if not copy.released:
             self.stale |= lease.over
+            copy.known = True if self.healthy(copy) else False if self.gone(copy) else None
             copy.released = True
             reached = lease.worker not in self.dead_workers.get(copy.rank, ())
             if lease.parts.get(copy.rank) in (Part.HELD, Part.DOUBTFUL) and reached:
@@ -179,12 +198,19 @@ class Model:
         said = f"publication {copy.lease.number} was opened on rank {copy.rank} after its lease had ended"
         self.check("POOL-015", not self.gone(copy), said)
 
-    def was_read(self, copy: Copy, seen: list[list[Tensor]], lost: Exception | None) -> None:
+    def checked_late(self, copy: Copy, lost: Exception | None) -> None:
+        """lost: what check() raised after the release. Only the release decides, whatever its place was used for since."""
+        if copy.known is not None and copy.features:
+            where = f"publication {copy.lease.number} on rank {copy.rank}, checked after its release"
+            known = "there" if copy.known else "gone"
+            self.check("POOL-020", (lost is None) == copy.known, f"{where}: {lost!r}, where its payload was {known}")
+
+    def was_read(self, copy: Copy, seen: list[Tensor], lost: Exception | None) -> None:
         """seen: the bits of every opened part. lost: what check() raised after they were read."""
         where = f"publication {copy.lease.number} on rank {copy.rank}"
         if lost is not None:
             self.refused(copy, "check", lost)
             return
-        if copy.live and any(t.numel() for part in copy.live for t in part):
+        if any(t.numel() for t in copy.live):
             self.check("POOL-015", not self.gone(copy), f"{where} was fenced while it was read, and check() is silent")
-        self.check("POOL-001", same_bits(seen, copy.lease.bits), f"{where} reads other bytes, and check() is silent")
+        self.check("POOL-001", same_bits([seen], [copy.bits]), f"{where} reads other bytes, and check() is silent")

@@ -253,9 +253,10 @@ class Fleet:
             reach |= {"in place"} if sent.in_place else set()
             for rank in readers:
                 batches[rank].append(sent)
-        for rank, batch in batches.items():
+        for turn in everybody:
+            rank = (turn + self._published) % len(self.ranks)  # the first one to read finds nothing settled
             try:
-                found = self.ranks[rank].call(self.rank_type.read, batch)
+                found = self.ranks[rank].call(self.rank_type.read, batches[rank])
             except PlumblineError as error:
                 verdicts.check("POOL-006", False, f"rank {rank} was refused: {type(error).__name__}: {error}")
             else:

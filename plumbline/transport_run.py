@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TypeVar
 
 import torch
 
@@ -12,18 +11,20 @@ from plumbline.bench import Verdicts
 from plumbline.interface import (
     Implementation,
 )
-from plumbline.transport_host import global_names, listening, probe, remove_global, transport_of
+from plumbline.story import Story
+from plumbline.transport_host import global_names, listening, probe, remove_global
 from plumbline.transport_judge import Model, Part
 from plumbline.transport_scenario import (
     ADVANCES,
+    LEASE_SECONDS,
     Act,
     TransportCase,
     prepared_of,
 )
-from plumbline.transport_sides import RankSide, Stop, WorkerSide
+from plumbline.transport_sides import RankSide, WorkerSide
+from plumbline.transport_stage import Stop
 
 CPU = torch.device("cpu")
-T = TypeVar("T")
 
 
 def run(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, set[str]]:
@@ -34,10 +35,20 @@ def run(case: TransportCase, implementation: Implementation) -> tuple[Verdicts, 
     return verdicts, run.reach
 
 
+def tell(case: TransportCase, implementation: Implementation) -> Story:
+    """Runs the case once more: what was done, call by call."""
+    run = _Run(case, implementation, Model(Verdicts()))
+    run.go()
+    return run.story()
+
+
 class _Run(WorkerSide, RankSide):
     def go(self) -> None:
         with listening() as said:
             try:
+                self.say(
+                    f"{self.case.workers} workers and {self.case.ranks} ranks start, a pool of {self.case.pool} bytes"
+                )
                 self.must("building the transport", "ISO-001", self._build)
                 for act in self.case.acts:
                     getattr(self, f"_{act.kind}")(act)
@@ -52,22 +63,23 @@ class _Run(WorkerSide, RankSide):
         if "pooled" in self.reach:
             fell_back = "fallback" in self.reach
             often = max(Counter(re.sub(r"\d+", "#", line) for line in said).values(), default=0)
-            self.model.check("POOL-013", often <= self.case.workers, f"{often} warnings: {said[:3]}")
+            self.model.check("POOL-013", often <= len(self.workers), f"{often} warnings: {said[:3]}")
             self.model.check("POOL-013", bool(said) or not fell_back, "the pool was full, and nobody said so")
 
     def _build(self) -> None:
-        for w in range(self.case.workers):
-            self.publishers[w] = transport_of(self.implementation, self.domain).publisher(w)
-        for r in range(self.case.ranks):
-            self.subscribers[r] = transport_of(self.implementation, self.domain).subscriber(r)
+        self.publishers = {worker: self.publisher(worker) for worker in sorted(self.workers)}
+        self.subscribers = {rank: self.subscriber(rank) for rank in range(self.case.ranks)}
 
     # -- the clock and the end
 
     def _advance(self, act: Act) -> None:
-        self.model.now += ADVANCES[act.who % len(ADVANCES)]
+        seconds = ADVANCES[act.who % len(ADVANCES)]
+        self.say(f"{seconds} seconds pass; a lease lasts {LEASE_SECONDS} after the last sign of life")
+        self.model.now += seconds
 
     def _drain(self) -> None:
         """All requests end: living ranks release, what did not reach them is cancelled, dead ranks are declared so."""
+        self.say("all requests end")
         for rank in self.subscribers:
             for copy in self.copies[rank]:
                 self.released(copy)
@@ -92,9 +104,11 @@ class _Run(WorkerSide, RankSide):
     def _close_all(self) -> None:
         for worker in list(self.publishers):
             self.closed(worker)
+        self.say("ranks close")
         for subscriber in self.subscribers.values():
             for worker in self.killed_workers:
-                self.must("lost", "POOL-007", lambda s=subscriber, w=worker: s.lost(w))  # type: ignore[misc]
+                number = self.number(worker)
+                self.must("lost", "POOL-007", lambda s=subscriber, n=number: s.lost(n))  # type: ignore[misc]
         for subscriber in self.subscribers.values():
             self.must("close", "POOL-003", subscriber.close)
             self.must("the second close", "POOL-017", subscriber.close)

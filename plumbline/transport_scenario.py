@@ -26,12 +26,13 @@ LEASE_SECONDS = 10.5
 ADVANCES = (3, 7, 11, 50)
 """Seconds that the clock can go on at once."""
 WIDTH = 16
-"""Elements in each row of a payload."""
+"""Elements in each row of a payload, if an item does not say otherwise."""
 SPEC = exact_spec(TowerRecipe(hidden=WIDTH, patch_shape=(WIDTH,)))
 
 KINDS = (
     *("publish", "deliver", "open", "read", "check", "release", "cancel", "beat", "advance", "collect"),
     *("lose_reader", "kill_reader", "lose_worker", "kill_worker", "close_worker", "close_reader", "corrupt", "reserve"),
+    *("restart_reader", "restart_worker", "release_part"),
 )
 
 
@@ -39,7 +40,8 @@ KINDS = (
 class WireItem:
     """rows: dim 0 of each payload tensor. dress: which of the other fields, by number. held: its rows are held.
 
-    on_device: its payload lies on the worker's device, where that is not the CPU.
+    on_device: its payload lies on the worker's device, where that is not the CPU. width: elements in each row. text: in
+    all of its strings. digest: which of ``DIGESTS`` its identity is.
     """
 
     seed: int = 0
@@ -49,17 +51,21 @@ class WireItem:
     dress: int = 0
     held: bool = False
     on_device: bool = True
+    width: int = WIDTH
+    text: str = ""
+    digest: int = 0
 
 
 @dataclass(frozen=True)
 class WireRequest:
     """readers: a bit for each rank, all if none of them exists. in_place: written into reserved space. fault: "", "meta"
-    or "raises": what the payload of the last item is, so that publishing fails."""
+    or "raises": what the payload of the last item is, so that publishing fails. name: how its id ends."""
 
     items: tuple[WireItem, ...] = ()
     readers: int = 1
     in_place: bool = False
     fault: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,20 +129,22 @@ _EXTRAS: tuple[dict[str, Extra], ...] = (
     {"nan": Extra(float("nan"), True), "minus": Extra(-0.0, True), "mask": Extra(torch.tensor([True, False]), True)},
 )
 DRESSES = len(_EXTRAS)
+DIGESTS = ((0, 32, 0), (0, 31, 1), (1, 31, 0), (0, 16, 0), (0, 20, 12), (0, 33, 0))
+"""Zeros, bytes of a hash, and zeros again: what a format that cuts, pads or strips would change."""
 
 
 def _bits(item: WireItem, part: int) -> Tensor:
     """[rows[part], WIDTH] of the item's dtype: any bits, NaN among them; of bool and complex numbers, some values."""
     dtype: torch.dtype = getattr(torch, item.dtype)
     raw = np.random.default_rng([item.seed, part]).integers(
-        0, 256, (item.rows[part], WIDTH * dtype.itemsize), dtype=np.uint8
+        0, 256, (item.rows[part], item.width * dtype.itemsize), dtype=np.uint8
     )
     if dtype is torch.bool:
         raw &= 1
     if dtype.is_complex or item.strides == "negative":  # a NaN that is negated keeps its bits on some devices only
-        values = torch.from_numpy(raw[:, : WIDTH * (1 + dtype.is_complex)].astype(np.float64))
-        return (torch.view_as_complex(values.view(-1, WIDTH, 2)) if dtype.is_complex else values).to(dtype)
-    return torch.from_numpy(raw).view(dtype) if len(raw) else torch.empty(0, WIDTH, dtype=dtype)
+        values = torch.from_numpy(raw[:, : item.width * (1 + dtype.is_complex)].astype(np.float64))
+        return (torch.view_as_complex(values.view(-1, item.width, 2)) if dtype.is_complex else values).to(dtype)
+    return torch.from_numpy(raw).view(dtype) if len(raw) else torch.empty(0, item.width, dtype=dtype)
 
 
 def parts_of(item: WireItem, device: torch.device | None = None) -> tuple[Tensor, ...]:
@@ -152,7 +160,9 @@ def metas_of(request: WireRequest, device: torch.device | None = None) -> list[T
 
 
 def identity_of(item: WireItem) -> Identity:
-    return Identity(hashlib.blake2b(repr((item.seed, item.rows, item.dtype)).encode(), digest_size=32).digest())
+    before, length, after = DIGESTS[item.digest % len(DIGESTS)]
+    content = repr((item.seed, item.rows, item.dtype, item.width)).encode()
+    return Identity(bytes(before) + hashlib.blake2b(content, digest_size=length).digest() + bytes(after))
 
 
 def prepared_of(
@@ -174,7 +184,7 @@ def prepared_of(
         items.append(_dressed(item, kind, own[0] if len(own) == 1 else own, spans))
     keys = torch.arange(len(ids), dtype=torch.int64) * -0x61C8864680B583EB
     identities = tuple(identity_of(i) for i in request.items)
-    return Prepared(name, torch.tensor(ids, dtype=torch.int64), tuple(items), identities, keys)
+    return Prepared(name + request.name, torch.tensor(ids, dtype=torch.int64), tuple(items), identities, keys)
 
 
 def _kind(item: WireItem) -> tuple[Modality, Source]:
@@ -192,13 +202,14 @@ def _dressed(
 ) -> Item:
     (modality, source), rows, dress = kind, sum(item.rows), item.dress % DRESSES
     grid = (rows, 1, 1) if modality is Modality.VIDEO else (1, 1, rows) if modality is Modality.IMAGE else None
-    key = CallerKey("tenant", f"k{dress}", Trust.VERIFIED if dress % 4 else Trust.TRUSTED)
+    key = CallerKey("tenant" + item.text, f"k{dress}{item.text}", Trust.VERIFIED if dress % 4 else Trust.TRUSTED)
+    said = {item.text: Extra(item.text, False)} if item.text else {}
     return Item(
         modality=modality,
         source=source,
         payload=payload,
         spans=spans,
         grid_thw=torch.tensor([grid], dtype=torch.int64) if grid and source is not Source.PRECOMPUTED else None,
-        extras=_EXTRAS[dress],
+        extras={**_EXTRAS[dress], **said},
         given=(key,) if dress > 4 else (),
     )

@@ -2,76 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
 from plumbline.build import bits_of
 from plumbline.interface import (
-    Domain,
     Feature,
-    Implementation,
     PlumblineError,
     Prepared,
     Publisher,
     Slot,
-    Subscriber,
-    Ticket,
 )
 from plumbline.transport_faulty import spoiled, unpublishable
-from plumbline.transport_fields import difference, metadata_tensors, parts_of
-from plumbline.transport_host import capacity, fresh_name
-from plumbline.transport_judge import Copy, Lease, Model, Part
+from plumbline.transport_fields import difference, metadata_tensors, overwrite, parts_of
+from plumbline.transport_judge import Copy, Lease, Part
 from plumbline.transport_scenario import (
-    LEASE_SECONDS,
     Act,
-    TransportCase,
     WireRequest,
     metas_of,
     prepared_of,
 )
+from plumbline.transport_stage import Stage, Stop, nth
 
 CPU = torch.device("cpu")
-T = TypeVar("T")
-
-
-class Stop(Exception):
-    """The case cannot go on: what had to succeed did not, and the verdict is in."""
-
-
-class Stage:
-    """The processes of one case, who of them is alive, and what they have been given."""
-
-    def __init__(self, case: TransportCase, implementation: Implementation, model: Model) -> None:
-        self.case, self.implementation, self.model = case, implementation, model
-        self.rows = capacity(implementation, case.pool, case.workers, case.ranks)
-        self.reach: set[str] = set()
-        self.domain = Domain(fresh_name(), case.workers, case.ranks, case.pool, LEASE_SECONDS, lambda: self.model.now)
-        self.publishers: dict[int, Publisher] = {}
-        self.subscribers: dict[int, Subscriber] = {}
-        self.killed: list[object] = []
-        """Kept, so that nobody tidies up after a process that was killed."""
-        self.killed_workers: set[int] = set()
-        self.killed_ranks: set[int] = set()
-        self.tickets: list[tuple[Lease, Ticket]] = []
-        self.copies: dict[int, list[Copy]] = {r: [] for r in range(case.ranks)}
-
-    def must(self, what: str, requirement: str, call: Callable[[], T]) -> T:
-        """A call that has to succeed."""
-        try:
-            return call()
-        except Exception as error:
-            said = f"{what} raised {type(error).__name__}: {error}"
-            self.model.check(requirement, False, said)
-            self.model.check("ISO-003", isinstance(error, PlumblineError), said)
-            raise Stop from error
-
-
-def nth(names: object, number: int) -> int:
-    alive = sorted(names)  # type: ignore[call-overload]
-    return int(alive[number % len(alive)])
 
 
 class WorkerSide(Stage):
@@ -82,6 +35,10 @@ class WorkerSide(Stage):
         publisher = self.publishers[worker]
         request = self.case.requests[act.what % len(self.case.requests)]
         readers, name = self.case.readers(request), f"q{len(self.model.leases)}"
+        number, to = act.what % len(self.case.requests), ", ".join(map(str, sorted(readers)))
+        self.say(
+            f"worker {worker} publishes request {number} to rank{'s' * (len(readers) > 1)} {to}, as publication {name[1:]}"
+        )
         self.swept(worker)  # first, so that what the publication takes can be told from what it gives back
         before = publisher.leased
         if request.fault and request.items:
@@ -117,8 +74,10 @@ class WorkerSide(Stage):
         self.model.publish(lease)
         self.tickets.append((lease, ticket))
         self.model.leased(worker, publisher.leased, f"publication {lease.number}")
+        place = f"{taken} bytes under a lease" if taken > 0 else "in the message"
+        self.moments[-1].lines.append(place + (", written in place" if slot is not None else ""))
         if slot is None:
-            _overwrite(prepared)
+            overwrite(prepared)
 
     def _reserved(self, publisher: Publisher, request: WireRequest, readers: frozenset[int]) -> Slot | None:
         """Space for the request with its payloads written into it; None if there is none."""
@@ -141,6 +100,8 @@ class WorkerSide(Stage):
         worker = nth(self.publishers, act.who)
         request = self.case.requests[act.what % len(self.case.requests)]
         slot = self._reserved(self.publishers[worker], request, self.case.readers(request))
+        self.say(f"worker {worker} reserves room for request {act.what % len(self.case.requests)}")
+        self.moments[-1].lines.append("and gives it back, twice" if slot is not None else "there is none")
         if slot is not None:
             slot.cancel()
             slot.cancel()
@@ -150,6 +111,7 @@ class WorkerSide(Stage):
         publisher = self.publishers[worker]
         if request.fault != "extra" and (request.items[-1].held or not sum(request.items[-1].rows[-1:])):
             return  # its payload stays away, or has nothing to copy
+        self.moments[-1].lines.append(f"which must fail: {request.fault}")
         prepared = unpublishable(prepared_of("fails", request), request.fault, -1)
         try:
             publisher.publish(prepared, readers)
@@ -165,6 +127,7 @@ class WorkerSide(Stage):
 
     def _collect(self, act: Act) -> None:
         if self.publishers:
+            self.say(f"worker {nth(self.publishers, act.who)} collects")
             self.swept(nth(self.publishers, act.who))
 
     def swept(self, worker: int) -> None:
@@ -176,6 +139,7 @@ class WorkerSide(Stage):
         alive = [(lease, ticket) for lease, ticket in self.tickets if lease.worker in self.publishers]
         if alive:
             lease, ticket = alive[-1 - act.what % len(alive)]
+            self.say(f"worker {lease.worker} cancels publication {lease.number}{' late' * lease.over}")
             self.reach.add("late cancel" if lease.over else "cancel")
             self.must("cancel", "POOL-017", ticket.cancel)
             self.model.end(lease, late=lease.over)
@@ -183,24 +147,45 @@ class WorkerSide(Stage):
     def _lose_reader(self, act: Act) -> None:
         """Workers are told that a rank is dead: one that was killed if there is one, else one that is not."""
         rank = nth(self.killed_ranks or range(self.case.ranks), act.who)
+        self.say(f"workers are told that rank {rank}, which is {'dead' if self.killed_ranks else 'alive'}, is lost")
         for worker, publisher in self.publishers.items():
             self.must("lost", "POOL-007", lambda p=publisher: p.lost(rank))  # type: ignore[misc]
             self.model.lose_reader(worker, rank)
             self.swept(worker)
         self.reach.add("killed rank told" if self.killed_ranks else "living rank told lost")
 
+    def _restart_worker(self, act: Act) -> None:
+        """The successor of one that was closed, or of one that was killed, once all ranks know of the death."""
+        ended = self.closed_workers | self.killed_workers
+        if not ended:
+            return
+        before = nth(ended, act.who)
+        if before in self.killed_workers:
+            self.told_of(self.number(before))
+        self.killed_workers.discard(before)
+        self.closed_workers.discard(before)
+        worker = before + self.case.workers
+        self.say(f"worker {worker} starts in the place of worker {before}")
+        self.workers.add(worker)
+        self.publishers[worker] = self.must("a worker's restart", "POOL-018", lambda: self.publisher(worker))
+        self.reach.add("restarted worker")
+
     def _kill_worker(self, act: Act) -> None:
         if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
             worker = nth(self.publishers, act.who)
+            self.say(f"worker {worker} is killed")
             self.killed.append(self.publishers.pop(worker))
             self.killed_workers.add(worker)
             self.reach.add("killed worker")
 
     def _close_worker(self, act: Act) -> None:
-        if len(self.publishers) > 1:
-            self.closed(nth(self.publishers, act.who))
+        if len(self.publishers) > 1 or (act.what % 4 == 0 and self.publishers):
+            worker = nth(self.publishers, act.who)
+            self.closed(worker)
+            self.closed_workers.add(worker)
 
     def closed(self, worker: int) -> None:
+        self.say(f"worker {worker} closes")
         publisher = self.publishers.pop(worker)
         self.must("close", "POOL-003", publisher.close)
         self.must("the second close", "POOL-017", publisher.close)
@@ -221,6 +206,7 @@ class RankSide(Stage):
         if not ranks:
             return
         rank = nth(ranks, act.who)
+        self.say(f"rank {rank} receives publication {lease.number}{' late' * lease.over}")
         self.reach |= {"delivered twice"} if any(c.lease is lease for c in self.copies[rank]) else set()
         self.reach |= {"delivered late"} if lease.over else set()
         got = self.must("receive", "MSG-005", lambda: self.subscribers[rank].receive(ticket.message))
@@ -236,7 +222,7 @@ class RankSide(Stage):
                 not parts_of(i.payload) for i, d in zip(got.items, got.identities, strict=True) if d in lease.held
             )
             self.model.check("MSG-008", stayed, "a payload travelled whose rows are held")
-        self.copies[rank].append(Copy(lease, rank, [parts_of(i.payload) for i in got.items]))
+        self.copies[rank].append(Copy(lease, rank, [p for i in got.items for p in parts_of(i.payload)]))
 
     def _copy(self, act: Act) -> Copy | None:
         """A received request, counted back from the latest."""
@@ -249,14 +235,16 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is None or copy.released:
             return
-        for f in copy.features:
+        self.say(f"rank {copy.rank} opens publication {copy.lease.number}")
+        for f in copy.kept:
             ready = f.ready()
             self.model.check("POOL-006", ready or not self.model.healthy(copy), "a payload under a lease is not ready")
             self.model.check("POOL-015", not ready or not self.model.gone(copy), "a payload that is gone is ready")
         try:
-            copy.live = [[p if isinstance(p, Tensor) else p.open(CPU) for p in parts] for parts in copy.parts]
+            copy.live = [p if isinstance(p, Tensor) else p.open(CPU) for p in copy.readable]
         except Exception as error:
             self.reach.add("open refused")
+            self.moments[-1].lines.append(f"refused: {type(error).__name__}")
             self.model.refused(copy, "open", error)
             return
         self.model.opened(copy)
@@ -267,23 +255,29 @@ class RankSide(Stage):
         copy = self._copy(act)
         if copy is None or copy.released or not copy.live:
             return
-        seen = [[bits_of(t).clone() for t in parts] for parts in copy.live]
+        self.say(f"rank {copy.rank} reads publication {copy.lease.number}, then checks")
+        seen = [bits_of(t).clone() for t in copy.live]
         self.model.was_read(copy, seen, self._checked(copy))
 
     def _check(self, act: Act) -> None:
         """Without having read: what never looks at the payload cannot see garbage, and may learn of a fence or not."""
         copy = self._copy(act)
-        if copy is not None and not copy.released:
-            error = self._checked(copy)
-            if error is not None:
-                self.model.refused(copy, "check", error)
+        if copy is None:
+            return
+        self.say(f"rank {copy.rank} checks publication {copy.lease.number}")
+        error = self._checked(copy)
+        if copy.released:
+            self.model.checked_late(copy, error)
+        elif error is not None:
+            self.model.refused(copy, "check", error)
 
     def _checked(self, copy: Copy) -> Exception | None:
-        for f in copy.features:
+        for f in copy.features if copy.released else copy.kept:
             try:
                 f.check()
             except Exception as error:
                 self.reach.add("check refused")
+                self.moments[-1].lines.append(f"refused: {type(error).__name__}")
                 return error
         return None
 
@@ -292,7 +286,20 @@ class RankSide(Stage):
         if copy is not None:
             self.released(copy)
 
+    def _release_part(self, act: Act) -> None:
+        """One payload of a request, twice, while others are still needed."""
+        copy = self._copy(act)
+        if copy is not None and not copy.released and len(copy.kept) > 1:
+            feature = copy.kept[act.what % len(copy.kept)]
+            self.say(f"rank {copy.rank} releases one payload of publication {copy.lease.number}, twice")
+            for _ in range(2):
+                self.must("release", "POOL-017", feature.release)
+            copy.live = []
+            copy.let_go.add(id(feature))
+            self.reach.add("released in parts")
+
     def released(self, copy: Copy) -> None:
+        self.say(f"rank {copy.rank} releases publication {copy.lease.number}{' again' * copy.released}")
         self.reach |= {"late release"} if copy.lease.over else set()
         self.reach |= {"released twice"} if copy.released else set()
         for f in copy.features:
@@ -302,45 +309,60 @@ class RankSide(Stage):
     def _beat(self, act: Act) -> None:
         if self.subscribers:
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} gives a sign of life")
             self.must("beat", "POOL-006", self.subscribers[rank].beat)
             self.model.beats[rank] = self.model.now
 
     def _lose_worker(self, act: Act) -> None:
         """Ranks are told that a worker is dead: one that was killed if there is one, else one that is not."""
-        worker = nth(self.killed_workers or range(self.case.workers), act.who)
-        for rank, subscriber in self.subscribers.items():
-            self.must("lost", "POOL-007", lambda s=subscriber: s.lost(worker))  # type: ignore[misc]
-            self.model.lose_worker(rank, worker)
+        worker = nth(self.killed_workers or self.workers, act.who)
+        self.say(f"ranks are told that worker {worker}, which is {'dead' if self.killed_workers else 'alive'}, is lost")
+        self.told_of(self.number(worker))
 
     def _kill_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1 or (act.what % 4 == 0 and self.subscribers):
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} is killed")
             self.killed += [self.subscribers.pop(rank), self.copies.pop(rank)]
             self.killed_ranks.add(rank)
             self.reach.add("killed rank")
 
+    def _restart_reader(self, act: Act) -> None:
+        """The successor of one that was killed, once all workers know of the death."""
+        if not self.killed_ranks:
+            return
+        rank = nth(self.killed_ranks, act.who)
+        for worker, publisher in self.publishers.items():
+            self.must("lost", "POOL-007", lambda p=publisher: p.lost(rank))  # type: ignore[misc]
+            self.model.lose_reader(worker, rank)
+        self.killed_ranks.discard(rank)
+        self.copies[rank] = []
+        self.subscribers[rank] = self.must("a rank's restart", "POOL-018", lambda: self.subscriber(rank))
+        self.reach.add("restarted rank")
+
     def _close_reader(self, act: Act) -> None:
         if len(self.subscribers) > 1:
             rank = nth(self.subscribers, act.who)
+            self.say(f"rank {rank} closes")
             self.must("close", "POOL-003", self.subscribers[rank].close)
             self.must("the second close", "POOL-017", self.subscribers.pop(rank).close)
             for copy in self.copies.pop(rank):
                 self.model.release(copy)
-            self.killed_ranks.add(rank)
 
     def _corrupt(self, act: Act) -> None:
         if not self.subscribers or not self.tickets:
             return
         rank = nth(self.subscribers, act.who)
+        self.say(f"rank {rank} receives a damaged message")
         message = spoiled(self.tickets[-1 - act.what // 16 % len(self.tickets)][1].message, act.what)
+        features: list[Feature] = []
         try:
             got = self.subscribers[rank].receive(message)
-            for item in got.items:
-                for part in parts_of(item.payload):
-                    if isinstance(part, Feature):
-                        part.ready()
-                        bits_of(part.open(CPU)).clone()
-                        part.check()
+            features += [p for item in got.items for p in parts_of(item.payload) if isinstance(p, Feature)]
+            for feature in features:
+                feature.ready()
+                bits_of(feature.open(CPU)).clone()
+                feature.check()
         except Exception as error:
             said = f"a damaged message of {len(message)} bytes: {type(error).__name__}: {error}"
             self.model.check("MSG-002", isinstance(error, PlumblineError), said)
@@ -348,11 +370,5 @@ class RankSide(Stage):
         else:
             self.model.check("MSG-002", isinstance(got, Prepared), f"a damaged message became {type(got).__name__}")
             self.model.doubt(rank)
-
-
-def _overwrite(prepared: Prepared) -> None:
-    """What was published must not follow what its owner does with its memory next."""
-    for item in prepared.items:
-        for part in parts_of(item.payload):
-            if isinstance(part, Tensor) and part.numel():
-                torch.tensor([], dtype=torch.uint8).set_(part.untyped_storage()).fill_(0x5A)
+        for feature in features:  # which may be of a lease that is still to come
+            self.must("release", "POOL-017", feature.release)

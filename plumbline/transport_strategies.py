@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plumbline.transport_faults import FaultCase
 from plumbline.transport_faulty import FAULTS
-from plumbline.transport_scenario import DRESSES, KINDS, Act, Delivery, TransportCase, WireItem, WireRequest
+from plumbline.transport_scenario import DIGESTS, DRESSES, KINDS, Act, Delivery, TransportCase, WireItem, WireRequest
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -19,13 +19,26 @@ _DTYPES = ["float32", "float32", "bfloat16", "uint8", "float16", "int16", "float
 _STRIDES = ["contiguous", "contiguous", "columns", "gaps", "offset", "odd", "odd byte", "conjugate", "negative"]
 _OFTEN = ["publish"] * 5 + ["deliver"] * 6 + ["open"] * 5 + ["read"] * 2 + ["release"] * 4
 _WEIGHTED = [*_OFTEN, *KINDS, *KINDS]
+_WIDTHS = [16, 16, 16, 1, 3, 7]
+_TEXTS = st.sampled_from([""] * 8 + ["e\u0301", "\u00e9", " ", "a\0", "\ufeff", "\n", "ß", "\U0001f5bc", "k" * 40])
+"""What a format or a table that means well would change."""
 _CYCLE = ("publish", "deliver", "open", "release")
 _ENDS = [
     *([("cancel", 0)], [("lose_reader", 0)], [("advance", 3), ("collect", 0)]),
-    *([("advance", 3), ("beat", 0), ("collect", 0)], [("close_worker", 0)], [("kill_worker", 0), ("lose_worker", 0)]),
-    [("kill_reader", 0), ("lose_reader", 0), ("lose_reader", 0)],
+    *(
+        [("advance", 3), ("beat", 0), ("collect", 0)],
+        [("close_worker", 0), ("restart_worker", 0)],
+        [("kill_worker", 0), ("lose_worker", 0)],
+    ),
+    *([("kill_reader", 0), ("lose_reader", 0), ("lose_reader", 0)], [("close_reader", 0), ("collect", 0)]),
+    *([("kill_reader", 0), ("restart_reader", 0)], [("kill_worker", 0), ("restart_worker", 0)]),
 ]
 """What ends a lease under a reader, or seems to."""
+_AFTER = [
+    *([("read", 0)], [("read", 0)], [("release", 0), ("publish", 0), ("check", 0)]),
+    *([("deliver", 0), ("open", 0)], [("deliver", 0), ("deliver", 0), ("release", 0), ("publish", 0), ("open", 0)]),
+]
+"""What happens once the space is another's."""
 
 
 @st.composite
@@ -38,6 +51,9 @@ def wire_items(draw: Draw) -> WireItem:
         dress=draw(st.integers(0, DRESSES - 1)),
         held=draw(_RARELY),
         on_device=draw(st.booleans()),
+        width=draw(st.sampled_from(_WIDTHS)),
+        text=draw(_TEXTS),
+        digest=draw(st.integers(0, len(DIGESTS) - 1)),
     )
 
 
@@ -48,20 +64,26 @@ def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> Wi
         readers=draw(st.integers(0, 15)),
         in_place=draw(in_place),
         fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
+        name=draw(_TEXTS),
     )
 
 
 @st.composite
 def transport_cases(draw: Draw) -> TransportCase:
     """Most acts come as cycles of one publication: to its end, to a fence under its reader and the reuse of its space, or
-    to a cancel and a release that come too late. The others come one by one."""
+    to a cancel and a release that come too late, or payload by payload. The others come one by one."""
     acts: list[Act] = []
-    for _ in range(draw(st.integers(1, 14))):
+    for _ in range(draw(st.integers(1, 12))):
         who, what = draw(st.integers(0, 3)), draw(st.integers(0, 31))
-        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late"]))
+        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts"]))
         if form == "fence":
-            kinds = [*((k, what) for k in _CYCLE[:3]), *draw(st.sampled_from(_ENDS)), ("publish", what), ("read", 0)]
+            begun = _CYCLE[: draw(st.sampled_from([3, 3, 2, 1]))]
+            after = [("publish", what), *draw(st.sampled_from(_AFTER))]
+            kinds = [*((k, what) for k in begun), *draw(st.sampled_from(_ENDS)), *after]
             acts += [Act(k, at if k == "advance" else who, at if k == "publish" else 0) for k, at in kinds]
+        elif form == "parts":
+            again = [("release_part", what), ("publish", what + 1), ("open", 0), ("release_part", 0), ("publish", what)]
+            acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE[:2]), *again]]
         elif form == "late":
             again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]

@@ -36,7 +36,7 @@ def item_positions(item: Item) -> Tensor:
 
 
 def needed(prepared: Prepared, chunk: Chunk) -> list[Item]:
-    """The items with a row inside the chunk. WORK-001."""
+    """The items with a row inside the chunk. WORK-001, WORK-003."""
     return [item for item in prepared.items if any(lo < chunk.hi and chunk.lo < hi for lo, hi in item.spans)]
 
 
@@ -72,7 +72,7 @@ def chunk_rows(prepared: Prepared, chunk: Chunk, encoder: Encoder, runtime: Runt
 
 @dataclass(eq=False)
 class Settled:
-    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009."""
+    """The ``Step``. read: for each successful chunk its request and the lazy payloads behind its rows. LIFE-009, LIFE-012."""
 
     results: Sequence[Rows | Failure]
     read: Sequence[tuple[RequestId, Sequence[Feature]]]
@@ -94,7 +94,7 @@ class Embed:
 
     Nothing outlives its request, so a request that runs again is computed again, with the weights of that moment.
 
-    CHUNK-004, CHUNK-005, LIFE-001 to LIFE-008, LIFE-010, LIFE-011, EPOCH-001, EPOCH-002, CACHE-001, CACHE-006.
+    CHUNK-004, CHUNK-005, LIFE-001 to LIFE-008, LIFE-010, LIFE-011, LIFE-013, EPOCH-001, EPOCH-002, CACHE-001, CACHE-006.
     """
 
     def __init__(self, runtime: Runtime, encoder: Encoder) -> None:

@@ -40,7 +40,7 @@ def encode(items: Sequence[Item], tower: Tower, port: DevicePort) -> list[Encode
     """One result for each item, in order: its rows and side rows, or its own error.
 
     Alone in its call, an item cannot be changed or failed by another, nor share the budget of a call with one.
-    ENC-001, ENC-003, ENC-006, ENC-009, ENC-010, NUM-005.
+    ENC-001, ENC-003, ENC-006, ENC-009, ENC-010, ENC-012, NUM-005.
     """
     results: list[Encoded | PlumblineError] = []
     for item in items:
@@ -55,7 +55,7 @@ def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
     """Rows of one item: from the tower, or as the caller computed them.
 
     A tower that moves its input gets the payload where it is, any other on the port's device. MOVE-001, MOVE-002,
-    ENC-008. Raises PayloadMissing, or EncodingFailed with the tower's exception as its cause.
+    ENC-008, ENC-013. Raises PayloadMissing, or EncodingFailed with the tower's exception as its cause.
     """
     spec = tower.spec
     if item.payload is None:

@@ -76,7 +76,7 @@ def encode(prepared: Prepared) -> bytes:
 
 
 def encode_tensor(value: object) -> WireTensor | float:
-    """What msgspec does not know by itself: a tensor with any strides on any device, and the floats of numpy. MSG-005."""
+    """What msgspec does not know by itself: a tensor with any strides on any device, and numpy's floats. MSG-005, MSG-010."""
     if isinstance(value, float):
         return float(value)
     tensor = dense(value, BadPayload)

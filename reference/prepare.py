@@ -49,7 +49,7 @@ MAX_PATCHES = 2**31
 def prepare(requests: Sequence[Request], runtime: Runtime, identify: Identify) -> list[Prepared | Failure]:
     """One result for each request, in order: prepared, or its own failure with a typed error. Requests are only read.
 
-    PREP-006, PREP-009, PREP-012, ISO-001, ISO-002, ISO-003.
+    PREP-006, PREP-009, PREP-012, MOVE-011, ISO-001, ISO-002, ISO-003.
     """
     results: list[Prepared | Failure] = []
     seen: set[str] = set()

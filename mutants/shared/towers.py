@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from optimized import towers
 from optimized.graphs import GraphCache
@@ -13,7 +14,7 @@ from plumbline.interface import Checkpoint, DevicePort, LoadedTower
 Load = Callable[[Checkpoint, DevicePort], LoadedTower]
 
 
-def loaded(checkpoint: Checkpoint, port: DevicePort) -> FastTower:
+def loaded(checkpoint: Checkpoint, port: DevicePort) -> FastTower[Any, Any]:
     tower = towers.load(checkpoint, port)
     assert isinstance(tower, FastTower)
     return tower

@@ -21,7 +21,7 @@ in it, which is when a port of CUDA has to register it.
 What a real device does that this cannot show: time, bandwidth and how much work overlaps; kernels that run at once and
 race with each other inside (operations are done one by one, each as a whole); its own kernels' rounding (values are the
 CPU's); memory order between words and data, caches, torn reads; running out of memory, fragmentation; handles between
-processes (a word may be written by another process, but no device memory is shared with it); collectives;
+processes (a word may be written by another process, but no device memory is shared with it); collectives that are late;
 hardware errors. Reads and writes of pinned memory through numpy or ``tolist`` are not in the ledger; their values are late
 all the same. Autograd is not supported, nor are operations that change a tensor's shape in place.
 """

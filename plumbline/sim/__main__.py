@@ -1,8 +1,8 @@
-"""Workloads or towers on a simulated device, deliveries between several, or what processors leave there, in this process.
+"""Workloads or towers on a simulated device, deliveries or ranks on several, or what processors leave there, in this process.
 
 Prints what was found as JSON.
 
-    python -m plumbline.sim [deliveries | collecting | towers] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
+    python -m plumbline.sim [deliveries | collecting | towers | ranks] --impl SPEC [--replace PART=SPEC] [--cases N] [--seed N]
 
 Exit status 1 if a requirement was broken.
 """
@@ -24,7 +24,7 @@ from plumbline.resolve import resolve
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m plumbline.sim", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "what", nargs="?", choices=["workloads", "deliveries", "collecting", "towers"], default="workloads"
+        "what", nargs="?", choices=["workloads", "deliveries", "collecting", "towers", "ranks"], default="workloads"
     )
     parser.add_argument("--impl", metavar="SPEC", default="optimized")
     parser.add_argument("--replace", metavar="PART=SPEC", action="append", default=[])

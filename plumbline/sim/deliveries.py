@@ -16,9 +16,10 @@ from typing import Any
 from torch import Tensor
 
 from plumbline.bench import Verdicts
+from plumbline.build import bits_of
 from plumbline.drawing import Tally
 from plumbline.explore import HANG_SECONDS, watchdog
-from plumbline.interface import Domain, Identity, Prepared
+from plumbline.interface import Domain, Feature, Identity, PayloadMissing, Prepared
 from plumbline.remote import Local
 from plumbline.resolve import Subject
 from plumbline.sim.death import judge_death
@@ -28,9 +29,11 @@ from plumbline.sim.schedule import AT_ONCE, LATEST
 from plumbline.sim.workloads import Finding
 from plumbline.trace import Hang
 from plumbline.transport_explore import explore_cases
+from plumbline.transport_fields import parts_of, same_bits
 from plumbline.transport_host import fresh_name, global_names, listening, remove_global
-from plumbline.transport_remote import Fleet, Rank, Sent, Worker, features
-from plumbline.transport_scenario import Delivery, WireItem, WireRequest
+from plumbline.transport_remote import CPU, Fleet, Rank, Sent, Worker, features, held_of
+from plumbline.transport_scenario import Delivery, WireItem, WireRequest, identity_of
+from plumbline.transport_scenario import parts_of as wire_parts
 from plumbline.transport_strategies import deliveries
 
 WORKERS, RANKS = ("sim:0", "sim:0"), ("sim:0", "sim:1")
@@ -101,6 +104,29 @@ class WatchedRank(Rank):
         self._received[id(got)] = ledger
         return got
 
+    def receive(self, sent: Sent, verdicts: Verdicts) -> Prepared:
+        """Every other request is wanted on the host too, at once, which may well be too early."""
+        got = super().receive(sent, verdicts)
+        if int(sent.name[1:]) % 2:
+            travelled = [item for item in sent.request.items if identity_of(item) not in held_of(sent.request)]
+            wanted = [bits_of(part) for item in travelled for part in wire_parts(item)]
+            parts = [part for item in got.items for part in parts_of(item.payload)]
+            for part, bits in zip(parts, wanted, strict=True):
+                if not isinstance(part, Tensor):
+                    self._on_the_host(part, bits, sent.name)
+        return got
+
+    def _on_the_host(self, part: Feature, wanted: Tensor, name: str) -> None:
+        """Refused until it is ready, and then right."""
+        ready = part.ready()
+        try:
+            seen = bits_of(part.open(CPU)).clone()
+        except PayloadMissing:
+            self.watch.verdicts.check("POOL-006", not ready, f"a payload of {name} is ready, and refused on the host")
+        else:
+            right = same_bits([[seen]], [[wanted]])
+            self.watch.verdicts.check("POOL-001", right, f"on the host, {name} reads other bytes")
+
     def open(self, prepared: Prepared) -> list[Tensor]:
         with self.watch.alone() as ledger:
             live = super().open(prepared)
@@ -162,8 +188,6 @@ class Engine:
 
     def start(self) -> Verdicts:
         self.fleet.join(self.domain)
-        shared, budget = sum(memory.nbytes for memory in self.machine.shared.values()), self.domain.device_bytes
-        self.watch.verdicts.check("POOL-008", shared <= budget, f"{shared} bytes on devices, budget {budget}")
         return self._taken()
 
     def deliver(self, case: Delivery) -> tuple[Verdicts, set[str]]:
@@ -181,6 +205,8 @@ class Engine:
         return self._taken()
 
     def _taken(self) -> Verdicts:
+        shared, budget = sum(memory.nbytes for memory in self.machine.shared.values()), self.domain.device_bytes
+        self.watch.verdicts.check("POOL-008", shared <= budget, f"{shared} bytes on devices, budget {budget}")
         found, self.watch.verdicts = self.watch.verdicts, Verdicts()
         return found
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from plumbline.own_code import called_at
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -41,6 +43,11 @@ class Ledger:
     contexts: set[int] = field(default_factory=set)
     queries: int = 0
     kernels: int = 0
+
+    def hazard(self, requirement: str, what: str) -> None:
+        """Notes one, with the line of the implementation that it comes from."""
+        at = called_at()
+        self.hazards.append(Hazard(requirement, f"{what}, at {at}" if at else what))
 
     def nbytes(self, direction: str) -> int:
         return sum(copy.nbytes for copy in self.copies if copy.direction == direction)

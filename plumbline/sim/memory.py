@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from plumbline.sim.ledger import Hazard, Ledger
+from plumbline.sim.ledger import Ledger
 from plumbline.sim.schedule import Op, Queue, Scheduler
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Pinned:
     def _freed(self, address: int, lasting: bool) -> None:
         memory = self._blocks.pop(address)
         if memory.users and not lasting:
-            self._ledger.hazards.append(Hazard("MOVE-004", "pinned memory was freed under a copy that reads it"))
+            self._ledger.hazard("MOVE-004", "pinned memory was freed under a copy that reads it")
             memory.poison()
 
     def register(self, word: Tensor) -> None:
@@ -137,9 +137,9 @@ class Pinned:
             for other in op.accesses:
                 meets = other.memory is mine.memory and other.lo < mine.hi and mine.lo < other.hi
                 if meets and other.writes:
-                    self._ledger.hazards.append(Hazard("MOVE-005", f"{name} on the host before the copy had finished"))
+                    self._ledger.hazard("MOVE-005", f"{name} on the host before the copy had finished")
                 elif meets and writes:
-                    self._ledger.hazards.append(Hazard("MOVE-004", f"{name} wrote what an unfinished copy reads"))
+                    self._ledger.hazard("MOVE-004", f"{name} wrote what an unfinished copy reads")
 
 
 def _mapping(address: int) -> tuple[tuple[str, str], int] | None:

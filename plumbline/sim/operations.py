@@ -51,7 +51,9 @@ def run(machine: Machine, func: Any, args: Any, kwargs: Any) -> Any:
         return copies.copy_(machine, *args, **kwargs) if name == "copy_" else copies.to_copy(machine, *args, **kwargs)
     if not sims and (target is None or target.type != "sim"):
         return _on_host(machine, func, name, tensors, args, kwargs)
-    index = machine.index(target) if target is not None and target.type == "sim" else _device_of(sims)
+    if target is not None and target.type != "sim":  # of a tensor's shape, and nothing else of it
+        return _on_host(machine, func, name, [], _raw(args), kwargs)
+    index = machine.index(target) if target is not None else _device_of(sims)
     if name in _EMPTY:
         return _empty(machine, func, args, kwargs, index)
     if not sims:

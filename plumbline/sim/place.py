@@ -18,6 +18,7 @@ from plumbline.rig import CountingPort, Place, RecordingTower
 from plumbline.sim.device import Machine, SimTensor
 from plumbline.sim.memory import Access
 from plumbline.sim.port import SimPort
+from plumbline.sim.streams import Stream
 
 T = TypeVar("T")
 
@@ -109,10 +110,13 @@ class _WatchedStep:
 
 
 class SimPlace(Place):
-    """One run on device ``index`` of a machine that is on."""
+    """One run on device ``index`` of a machine that is on.
 
-    def __init__(self, machine: Machine, index: int = 0) -> None:
-        self.machine, self.index = machine, index
+    beside: everything is built on the default stream, as at an engine's start, and then runs on another.
+    """
+
+    def __init__(self, machine: Machine, index: int = 0, beside: bool = False) -> None:
+        self.machine, self.index, self.beside = machine, index, beside
         self._port = LedgerPort(index)
         self.embeds: list[WatchedEmbed] = []
 
@@ -128,6 +132,10 @@ class SimPlace(Place):
         return QueuedTower(tower, self.machine, self.index)
 
     def embed(self, embed: Embed) -> Embed:
+        if self.beside:
+            stream = Stream(self.index)
+            stream.wait_stream(self.machine.current(self.index))
+            stream.__enter__()  # for as long as the machine is on
         self.embeds.append(WatchedEmbed(embed, self.machine, self._port))
         return self.embeds[-1]
 

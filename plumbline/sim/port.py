@@ -28,6 +28,7 @@ class SimPort:
 
     def pinned(self, nbytes: int) -> Tensor:
         """Memory of the port's own: once its last tensor is gone, a copy that still reads it reads poison."""
+        machine().ledger.contexts.add(self.device.index)
         return machine().pinned.allocate(nbytes, lasting=False)
 
     def register(self, memory: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Generated workloads on a simulated device: rows against the closed form, identities, and what the ledger saw.
 
-Each case runs with everything as late as it can be, and once more with a drawn schedule. What is wrong there and right
-with everything done at once is a missing wait.
+Each case runs with everything as late as it can be, and once more with a drawn schedule, on another stream than the default
+one. What is wrong there and right with everything done at once is a missing wait.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plumbline.bench import Verdicts
+from plumbline.build import build_request
 from plumbline.device_identities import judge_identities
 from plumbline.diagnose import PLAIN
 from plumbline.drawing import draw_cases
-from plumbline.engine import run
+from plumbline.engine import budgets_of, run
+from plumbline.exact import exact_spec
 from plumbline.explore import HANG_SECONDS, watchdog
-from plumbline.interface import Capability, Implementation
+from plumbline.interface import Capability, Implementation, Runtime
 from plumbline.judge import judge
 from plumbline.resolve import Subject
-from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, Scenario, TowerRecipe, loads
 from plumbline.sim.device import Machine
+from plumbline.sim.ledger import Ledger
 from plumbline.sim.place import SimPlace
 from plumbline.sim.port import SimPort
 from plumbline.sim.schedule import AT_ONCE, LATEST
+from plumbline.sim_case import SimCase
+from plumbline.story import Story
+from plumbline.story_of_workload import Teller
 from plumbline.strategies import scenarios
+from plumbline.trace import Trace
 
 _LATE = ("MOVE-002", "MOVE-004", "MOVE-005")
 """What can be missing where a run is wrong only because work is late, and no access by the host was seen to be early."""
@@ -38,12 +45,13 @@ _SEEN = {"MOVE-004", "MOVE-005", "MOVE-008"}
 
 @dataclass
 class Finding:
-    """seed: the schedule. scenario: as JSON."""
+    """seed: the schedule. scenario: as JSON. story: plain data, where it was told."""
 
     requirement: str
     message: str
     seed: int
     scenario: object
+    story: object = None
 
 
 @dataclass
@@ -59,11 +67,13 @@ class Report:
     findings: dict[str, Finding] = field(default_factory=dict)
 
 
-def check(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> Verdicts:
+def observe(
+    scenario: Scenario, implementation: Implementation, schedule: int, report: Report
+) -> tuple[Trace, Verdicts]:
     """One run. Items that the tower would fail on are whole: a device cannot raise in the host's call."""
     scenario = without_faults(scenario)
     with Machine(schedule) as machine:
-        place = SimPlace(machine)
+        place = SimPlace(machine, beside=schedule not in (LATEST, AT_ONCE))
         with watchdog(HANG_SECONDS):
             trace = run(scenario, implementation, place)
     verdicts = judge(trace, implementation.capabilities)
@@ -73,31 +83,68 @@ def check(scenario: Scenario, implementation: Implementation, schedule: int, rep
     if Capability.DEVICE in implementation.capabilities:
         for requirement in ("MOVE-004", "MOVE-005"):
             seen = [h.what for h in machine.ledger.hazards if h.requirement == requirement]
-            verdicts.check(requirement, not seen, f"{len(seen)} times: {seen[:1]}")
+            verdicts.check(requirement, not seen, f"{len(seen)} times; first, {seen[0] if seen else ''}")
         if not _own_features(scenario, implementation):
             verdicts.check("MOVE-008", not place.waits, f"the host waited in a step for {place.waits[:3]}")
     report.judged += verdicts.judged
-    return verdicts
+    return trace, verdicts
 
 
-def examine(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> None:
-    """Runs a case and notes what it breaks, the first time that something does."""
-    verdicts = check(scenario, implementation, schedule, report)
+def check(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> dict[str, str]:
+    """What a case breaks: messages by requirement."""
+    _, verdicts = observe(scenario, implementation, schedule, report)
     broken = {v.requirement: v.message for v in reversed(verdicts.violations)}
     if set(broken) - _SEEN:
-        at_once = {v.requirement for v in check(scenario, implementation, AT_ONCE, Report()).violations}
+        _, done = observe(scenario, implementation, AT_ONCE, Report())
+        at_once = {v.requirement for v in done.violations}
         late = [broken.pop(name) for name in list(broken) if name not in _SEEN | at_once]
         broken = {PLAIN.get(name, name): message for name, message in broken.items()}
         if late and not {"MOVE-004", "MOVE-005"} & set(broken):
             broken |= dict.fromkeys(_LATE, f"{late[-1]} (right when all work is done at once)")
-    note(broken, scenario, schedule, report)
+    return broken
 
 
-def examine_identities(scenario: Scenario, implementation: Implementation, schedule: int, report: Report) -> None:
+def check_identities(
+    scenario: Scenario, implementation: Implementation, schedule: int, report: Report
+) -> dict[str, str]:
+    """The same, of what is hashed on the device."""
     with Machine(schedule):
         verdicts = judge_identities(scenario, implementation, SimPort())
     report.judged += verdicts.judged
-    note({v.requirement: v.message for v in reversed(verdicts.violations)}, scenario, schedule, report)
+    return {v.requirement: v.message for v in reversed(verdicts.violations)}
+
+
+def check_preparing(scenario: Scenario, implementation: Implementation, report: Report) -> dict[str, str]:
+    """The same, of requests whose payloads lie on the host, as a worker has them that only prepares."""
+    with Machine(LATEST) as machine:
+        runtime = Runtime(exact_spec(scenario.tower), SimPort(), budgets_of(scenario))
+        requests = [build_request(scenario.tower, request) for request in scenario.requests]
+        assert implementation.identify
+        assert implementation.prepare
+        implementation.prepare(runtime, implementation.identify(runtime))(requests)
+    report.judged["MOVE-011"] += 1
+    return {"MOVE-011": f"a device was used: {machine.ledger}"} if machine.ledger != Ledger() else {}
+
+
+def broken_on(case: SimCase, implementation: Implementation) -> dict[str, str]:
+    """What a saved case breaks: messages by requirement."""
+    broken = check(case.scenario, implementation, case.schedule, Report())
+    if Capability.DEVICE in implementation.capabilities:
+        broken |= check_identities(case.scenario, implementation, case.schedule, Report())
+        broken |= check_preparing(case.scenario, implementation, Report())
+    return broken
+
+
+def tell_on(case: SimCase, implementation: Implementation) -> Story:
+    """Runs a case once more: what each step did on the device."""
+    trace, verdicts = observe(case.scenario, implementation, case.schedule, Report())
+    broken = broken_on(case, implementation)
+    kept = [v for v in verdicts.violations if PLAIN.get(v.requirement, v.requirement) in broken]
+    story = Teller(trace).story(kept or verdicts.violations)
+    how = {AT_ONCE: "all work is done at once", LATEST: "all work is done as late as the program allows"}
+    said = how.get(case.schedule, f"work is done in the order that the seed {case.schedule} draws")
+    story.begin(f"a simulated device: {said}")
+    return story
 
 
 def note(broken: Mapping[str, str], scenario: Scenario, schedule: int, report: Report) -> None:
@@ -116,29 +163,34 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
     def one(scenario: Scenario) -> None:
         report.cases += 1
         for schedule in (LATEST, session_seed + report.cases):
-            examine(scenario, implementation, schedule, report)
+            note(check(scenario, implementation, schedule, report), scenario, schedule, report)
             if Capability.DEVICE in implementation.capabilities:
-                examine_identities(scenario, implementation, schedule, report)
+                note(check_identities(scenario, implementation, schedule, report), scenario, schedule, report)
+        if Capability.DEVICE in implementation.capabilities:
+            note(check_preparing(scenario, implementation, report), scenario, LATEST, report)
 
     for scenario in FIXED:
         one(scenario)
     draw_cases(scenarios(implementation.capabilities), one, cases, session_seed, shrink=False)
+    for finding in report.findings.values():
+        case = SimCase(loads(json.dumps(finding.scenario)), finding.seed)
+        finding.story = tell_on(case, implementation).data()
     report.seconds = time.perf_counter() - began
     return report
 
 
 def _own_features(scenario: Scenario, implementation: Implementation) -> bool:
     """Whether lazy payloads are the harness's own, which go up by a copy that waits."""
-    fenced = any(item.fence for request in scenario.requests for item in request.items)
+    struck = any(item.fence or item.gone for request in scenario.requests for item in request.items)
     sent = scenario.transport and Capability.TRANSPORT in implementation.capabilities
-    return scenario.lazy and (fenced or not sent)
+    return scenario.lazy and (struck or not sent)
 
 
 def without_faults(scenario: Scenario) -> Scenario:
     def whole(request: RequestRecipe) -> RequestRecipe:
         return dataclasses.replace(request, items=tuple(dataclasses.replace(i, fault=False) for i in request.items))
 
-    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests))
+    return dataclasses.replace(scenario, requests=tuple(whole(request) for request in scenario.requests), hiccups=())
 
 
 def _image(content: int, patches: int) -> ItemRecipe:
@@ -156,5 +208,11 @@ FIXED = (
     Scenario(requests=_requests(4, same=False), patches_per_call=4),
     Scenario(requests=_requests(6, same=False), patches_per_call=16, running=1, chunks=(3, 5)),
     Scenario(requests=_requests(6, same=True), running=1),
+    Scenario(
+        tower=TowerRecipe(patch_shape=(256,)),
+        requests=tuple(RequestRecipe(f"r{k}", items=(_image(k + 1, 16), _image(k + 101, 40))) for k in range(5)),
+        patches_per_call=40,
+    ),
 )
-"""Many calls in one step, one call in each of many steps, and rows that are used again from a cache."""
+"""Many calls in one step, one call in each of many steps, rows that are used again from a cache, and more bytes in one step
+than fit a small buffer, in calls of several sizes."""

@@ -93,7 +93,8 @@ class PlainTower(ABC):
     def update(self, folder: Path, epoch: int) -> None:
         """Other weights of the same configuration. Raises BadCheckpoint, and then nothing has changed.
 
-        In memory of their own, so that rows that are still to be computed have the weights of their call. EPOCH-003.
+        In memory of their own, so that rows that are still to be computed have the weights of their call. EPOCH-003,
+        EPOCH-004.
         """
         config, weights = self.read(folder)
         if config != self.config:

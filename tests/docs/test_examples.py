@@ -21,7 +21,9 @@ from plumbline.requirements import ROOT, requirements
 from plumbline.resolve import resolve
 from plumbline.strategies import DRAWN
 
-DOCUMENTS = [ROOT / "docs" / name for name in ("bring-your-own.md", "encoders.md", "family-without-grids.md")]
+DOCUMENTS = [
+    ROOT / "docs" / name for name in ("bring-your-own.md", "capture.md", "encoders.md", "family-without-grids.md")
+]
 FENCE = re.compile(r"(?:<!-- (\S+?)(?:#(.+?))? -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CASES = 200
 QUICK = ["--cases", "20", "--inproc"]

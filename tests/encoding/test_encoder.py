@@ -9,8 +9,9 @@ import torch
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
+from plumbline.feature import LocalFeature
 from plumbline.interface import Capability, Encoded, EncodingFailed, PayloadMissing
-from plumbline.parts import image, item_of, rig_of
+from plumbline.parts import claimed, image, item_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
 
@@ -40,15 +41,46 @@ def test_results_are_one_for_each_item_in_order(subject: Subject, patches: int) 
             assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
 
 
+def with_side_rows(subject: Subject) -> TowerRecipe:
+    """Of two levels, which can be taken for each other, where the subject has any."""
+    return TowerRecipe(side_levels=2 if Capability.SIDE_ROWS in subject.implementation.capabilities else 0)
+
+
+def right(tower: TowerRecipe, recipe: ItemRecipe, result: object) -> bool:
+    levels = (result.rows, *result.side) if isinstance(result, Encoded) else ()
+    wanted = [expected_rows(tower, recipe, 0, level) for level in range(1 + tower.side_levels)]
+    return len(levels) == len(wanted) and all(torch.equal(bits_of(a), b) for a, b in zip(levels, wanted, strict=True))
+
+
 @pytest.mark.requirement("ENC-006")
+@pytest.mark.requirement("ENC-012")
 def test_only_what_needs_the_faulty_item_fails(subject: Subject) -> None:
-    """Whatever is packed with it, before it and after it, in one call or in several."""
+    """Whatever is packed with it, before it and after it, in one call or in several. The others have their own rows."""
+    tower = with_side_rows(subject)
     for patches in (4, 9, 1000):
-        rig = rig_of(subject.implementation, patches=patches)
-        recipes = [image(1, 4), image(2, 3, fault=True), image(3, 4), image(4, 2), image(5, 3, fault=True), image(6, 1)]
-        results = rig.encoder.encode([item_of(r) for r in recipes])
+        rig = rig_of(subject.implementation, tower, patches=patches)
+        recipes = [image(seed, 4, fault=seed in (2, 5)) for seed in range(1, 8)] + [image(8, 2), image(9, 1)]
+        results = rig.encoder.encode([item_of(r, tower) for r in recipes])
         for recipe, result in zip(recipes, results, strict=True):
-            assert isinstance(result, EncodingFailed if recipe.fault else Encoded), (patches, recipe, result)
+            good = isinstance(result, EncodingFailed) if recipe.fault else right(tower, recipe, result)
+            assert good, (patches, recipe, result)
+
+
+@pytest.mark.requirement("ENC-013")
+@pytest.mark.parametrize("gone", [0, 2, 4])
+def test_a_payload_that_cannot_be_opened_fails_alone(subject: Subject, gone: int) -> None:
+    """Of items that could be taken for each other, in one call."""
+    claimed(subject, Capability.LAZY)
+    tower = with_side_rows(subject)
+    rig = rig_of(subject.implementation, tower, patches=1000)
+    recipes = [image(seed, 4) for seed in range(1, 6)]
+    items = [item_of(r, tower) for r in recipes]
+    for index, item in enumerate(items):
+        assert isinstance(item.payload, torch.Tensor)
+        items[index] = dataclasses.replace(item, payload=LocalFeature(item.payload, gone=index == gone))
+    for index, (recipe, result) in enumerate(zip(recipes, rig.encoder.encode(items), strict=True)):
+        good = isinstance(result, PayloadMissing) if index == gone else right(tower, recipe, result)
+        assert good, (index, result)
 
 
 @pytest.mark.requirement("ENC-009")
@@ -59,8 +91,7 @@ def test_nothing_to_encode_gives_nothing(subject: Subject) -> None:
 @pytest.mark.requirement("ENC-001")
 @pytest.mark.requirement("ENC-005")
 def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) -> None:
-    side = Capability.SIDE_ROWS in subject.implementation.capabilities
-    tower = TowerRecipe(merge=2, side_levels=int(side))
+    tower = dataclasses.replace(with_side_rows(subject), merge=2)
     recipes = [
         ItemRecipe(modality=m, grid=(t, 2 * h, 2 * w), parts=(t * 4 * h * w,), content=Content(s))
         for m, t, h, w, s in [
@@ -80,3 +111,15 @@ def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) ->
             assert isinstance(single, Encoded)
             for a, b in zip((result.rows, *result.side), (single.rows, *single.side), strict=True):
                 assert torch.equal(bits_of(a), bits_of(b))
+
+
+@pytest.mark.requirement("ENC-002", "ENC-003")
+@pytest.mark.parametrize("over", [0, 1])
+def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(subject: Subject, over: int) -> None:
+    claimed(subject, Capability.BATCHING)
+    sizes = (9, 2, 4, 5)
+    rig = rig_of(subject.implementation, patches=sum(sizes) - over)
+    rig.encoder.encode([item_of(image(seed, patches)) for seed, patches in enumerate(sizes)])
+    calls = [call.patches for call in rig.tower.calls]
+    assert sum(calls) == sum(sizes)
+    assert len(calls) == 1 + over

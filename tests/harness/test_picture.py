@@ -84,10 +84,12 @@ def test_picture_of_nothing_is_well_formed() -> None:
 @given(scenarios(frozenset({Capability.VIDEO, Capability.TILES, Capability.SEVERAL_SPANS})))
 def test_planned_chunks_are_those_of_the_engine(drawn: Scenario) -> None:
     requests = tuple(
-        dataclasses.replace(r, malformed="", items=tuple(dataclasses.replace(i, fault=False) for i in r.items))
+        dataclasses.replace(
+            r, malformed="", items=tuple(dataclasses.replace(i, fault=False, gone=False) for i in r.items)
+        )
         for r in drawn.requests
     )
-    scenario = dataclasses.replace(drawn, requests=requests, ops=(), prefix_cache=False)
+    scenario = dataclasses.replace(drawn, requests=requests, ops=(), prefix_cache=False, hiccups=())
     trace = run(scenario, load("reference"))
     assert not trace.crashes
     chunks: dict[int, list[tuple[int, int, int]]] = {id(entry): [] for entry in trace.entries}

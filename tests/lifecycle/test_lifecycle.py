@@ -12,7 +12,7 @@ import torch
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.feature import LocalFeature
-from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Rows
+from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Retention, Rows
 from plumbline.parts import About, claimed, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.scenario import RequestRecipe, TowerRecipe
@@ -52,9 +52,9 @@ HIDDEN = 40
 """Of no other test, so that its rows can be told from all other tensors."""
 
 
-def live_rows() -> int:
+def live_rows() -> list[torch.Tensor]:
     gc.collect()
-    return sum(type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN for o in gc.get_objects())
+    return [o for o in gc.get_objects() if type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN]
 
 
 @pytest.mark.requirement("LIFE-010")
@@ -75,8 +75,46 @@ def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps:
             del step
         for k in range(2):
             rig.embed.finish(f"r{k}")
-        alive.append(live_rows())
+        alive.append(len(live_rows()))
     assert alive[-1] <= alive[1], f"tensors of rows after each round: {alive}"
+
+
+@pytest.mark.requirement("LIFE-013")
+def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject) -> None:
+    """Requests that have all their rows and are not finished, as while they decode; counted from request to request."""
+    if subject.implementation.retention is Retention.ROWS:
+        pytest.skip("rows are what it declares to keep")
+    tower = TowerRecipe(hidden=HIDDEN)
+    rig = rig_of(subject.implementation, tower, cache_bytes=0)
+    alive = []
+    for turn in range(4):
+        prepared = prepared_of(rig, RequestRecipe(f"r{turn}", (image(10 * turn + 1), image(10 * turn + 2))), tower)
+        rig.embed.admit(prepared)
+        for lo, hi in [(0, 3), (3, len(prepared.token_ids))]:
+            step = rig.embed.step([Chunk(f"r{turn}", lo, hi)])
+            assert all(isinstance(r, Rows) for r in step.results)
+            step.settle()
+            del step
+        alive.append(len(live_rows()))
+    assert alive[-1] <= alive[1], f"tensors of rows after each request: {alive}"
+
+
+@pytest.mark.requirement("CACHE-012")
+def test_rows_inside_an_item_are_kept_once(subject: Subject) -> None:
+    claimed(subject, Capability.CACHE)
+    tower = TowerRecipe(hidden=HIDDEN)
+    rig = rig_of(subject.implementation, tower, cache_bytes=1 << 20)
+    prepared = prepared_of(rig, RequestRecipe("r", (image(1),)), tower)
+    rig.embed.admit(prepared)
+    step = rig.embed.step([Chunk("r", 0, 3)])
+    (result,) = step.results
+    assert isinstance(result, Rows)
+    step.settle()
+    count = sum(hi - lo for lo, hi in prepared.items[0].spans)
+    size = count * HIDDEN * result.rows.element_size()
+    del step, result
+    storages = {rows.untyped_storage().data_ptr(): rows.untyped_storage().nbytes() for rows in live_rows()}
+    assert sum(storages.values()) <= size, f"{sum(storages.values())} bytes are kept of rows of {size}"
 
 
 @pytest.mark.requirement("CACHE-010")

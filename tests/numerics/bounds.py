@@ -19,7 +19,7 @@ Record = Callable[[str, object], None]
 
 
 def hold(
-    record: Record, what: str, found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[float]
+    record: Record, what: str, found: Sequence[Tensor], wanted: Sequence[Tensor], *sigmas: Sequence[Tensor]
 ) -> None:
     """Asserts that the distance is within the bound, and records it as a property of the test."""
     for level, distance in enumerate(distances(found, wanted, *sigmas)):

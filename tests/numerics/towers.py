@@ -27,10 +27,10 @@ COUNTS = tuple(count for count in ROW_COUNTS if count <= 1024)
 
 TOWERS: dict[str, tuple[str, dict[str, Any]]] = {
     **{family: (family, {}) for family in FAMILIES},
-    # Not multiples of a vector's length, so that vectorised code has a tail to treat; one deepstack level, deeper down.
+    # Not multiples of a vector's length, so that vectorised code has a tail to treat; three deepstack levels, as released.
     "qwen3_vl uneven": (
         "qwen3_vl",
-        {"depth": 4, "hidden_size": 80, "intermediate_size": 100, "deepstack_visual_indexes": [2]},
+        {"depth": 4, "hidden_size": 80, "intermediate_size": 100, "deepstack_visual_indexes": [0, 2, 3]},
     ),
 }
 """Family and sizes of checkpoints."""

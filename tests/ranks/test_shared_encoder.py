@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from plumbline.interface import (
     PlumblineError,
     Ranks,
     Runtime,
+    Source,
 )
 from plumbline.parts import image, item_of
 from plumbline.rank_threads import Meeting
@@ -173,3 +175,21 @@ def test_no_rank_has_more_to_do_than_an_item_above_the_mean(patches: list[int], 
     for owner, cost in zip(shared.owners(items), costs, strict=True):
         loads[owner] += cost
     assert max(loads) - min(loads) <= max(costs, default=0)
+
+
+@settings(max_examples=60, database=None, deadline=None)
+@given(st.lists(st.integers(1, 60), max_size=20), st.lists(st.integers(1, 60), max_size=20), st.integers(2, 5))
+def test_rows_that_come_ready_cost_no_rank_an_image(patches: list[int], ready: list[int], size: int) -> None:
+    shared = SharedEncoder(RUNTIME, Plain(Alone(size)), Peers(Alone(size)))
+    images = [item_of(image(0, count)) for count in patches]
+    rows = [replace(item_of(image(0, count)), source=Source.PRECOMPUTED) for count in ready]
+    assert shared.owners([*rows, *images])[len(rows) :] == shared.owners(images)
+
+
+@settings(max_examples=60, database=None, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 20), st.integers(2, 5), st.sampled_from([Source.PIXELS, Source.PRECOMPUTED]))
+def test_equal_items_are_dealt_out_evenly(patches: int, count: int, size: int, source: Source) -> None:
+    shared = SharedEncoder(RUNTIME, Plain(Alone(size)), Peers(Alone(size)))
+    owners = shared.owners([replace(item_of(image(0, patches)), source=source)] * count)
+    dealt = [owners.count(rank) for rank in range(size)]
+    assert max(dealt) - min(dealt) <= 1

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from plumbline.interface import Capability, Ranks
-from plumbline.parts import claimed
+from plumbline.parts import claimed, image
 from plumbline.profiles import PROFILES
 from plumbline.rank_case import RankCase, loads, rank_cases
 from plumbline.rank_explore import FLOORS, PART, check_ranks
 from plumbline.rank_threads import Diverged, Meeting
 from plumbline.resolve import Subject
-from plumbline.transport_explore import explore_cases, explore_session
+from plumbline.scenario import Op, RequestRecipe, Scenario
+from plumbline.tell import tell
+from plumbline.transport_explore import explore_cases, explore_session, found_in
 
 
 @pytest.mark.workloads
@@ -25,7 +27,24 @@ def test_generated_workloads_on_ranks(
     claimed(subject, Capability.RANKS)
     judged = partial(check_ranks, implementation=subject.implementation)
     found = explore_session(rank_cases(subject.implementation.capabilities), judged, request.config.option, shard, PART)
-    record_property("exploration", found.data("ranks"))
+    record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))
+    assert not found.findings, found.said
+
+
+@pytest.mark.requirement("RANK-002", "RANK-004")
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_take_up_other_weights_together(
+    subject: Subject, ranks: int, record_property: pytest.RecordProperty
+) -> None:
+    """Images that are cached are sent again after a change of epoch."""
+    claimed(subject, Capability.RANKS, Capability.EPOCHS)
+    items = tuple(image(seed) for seed in range(3))
+    requests = tuple(RequestRecipe(f"r{k}", items) for k in range(4))
+    scenario = Scenario(requests=requests, running=1, ops=(Op(2, "epoch", 1),))
+    case = RankCase(scenario, ranks)
+    found = found_in(case, check_ranks(case, subject.implementation)[0])
+    if found.findings:
+        record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
 

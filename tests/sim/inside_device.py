@@ -65,6 +65,17 @@ def test_operands_on_different_devices_are_refused(machine: Machine) -> None:
     assert torch.equal((x.to("sim:1") + torch.tensor(1.0)).cpu(), x + 1)
 
 
+def test_a_tensor_like_one_on_a_device_is_where_it_was_asked_for(machine: Machine) -> None:
+    x = values(2, 3).to("sim:1")
+    made = [
+        make(x, device=device) for make in (torch.empty_like, torch.zeros_like) for device in ("cpu", "sim:0", None)
+    ]
+    made += [x.new_empty((2, 3), device="cpu"), x.new_zeros((2, 3))]
+    wanted = ["cpu", "sim:0", "sim:1"] * 2 + ["cpu", "sim:1"]
+    assert [str(one.device) for one in made] == wanted
+    assert all(one.shape == x.shape and one.dtype == x.dtype for one in made)
+
+
 def test_copies_are_counted_by_direction_and_size(machine: Machine) -> None:
     x = values(5, 4)
     y = x.to("sim:0", non_blocking=True).to("sim:1")

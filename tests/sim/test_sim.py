@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from plumbline.resolve import Subject
 
 CASES = {"quick": 30, "tests": 60, "default": 100, "thorough": 2000, "mutant": 10}
 """Drawn workloads on the device, by profile; each runs under two schedules."""
-DELIVERED = {"quick": 10, "tests": 30, "default": 40, "thorough": 500, "mutant": 8}
+DELIVERED = {"quick": 10, "tests": 30, "default": 40, "thorough": 500, "mutant": 24}
 """Drawn deliveries to each of a few engines, by profile."""
 TOLD = {"quick": 1, "tests": 1, "default": 1, "thorough": 40, "mutant": 1}
 """Stories of each kind about a tower, by profile; each under two schedules."""
@@ -24,18 +25,45 @@ ALWAYS = {"POOL-001", "POOL-003", "POOL-008", "POOL-009", "MOVE-006", "MOVE-007"
 """Judged in deliveries, whatever the implementation puts where."""
 
 
-def explored(what: str, subject: Subject, cases: int, seed: int, say_broken: Callable[[str], None]) -> dict[str, Any]:
-    """What a process of its own found. Fails if a requirement was broken, and, about none, if the process died."""
-    done = child("plumbline.sim", what, *subject.arguments.split(), "--cases", str(cases), "--seed", str(seed))
+def explored(
+    what: str,
+    subject: Subject,
+    cases: int,
+    seed: int,
+    say_broken: Callable[[str], None],
+    record_property: Callable[[str, object], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """What a process of its own found. Fails if a requirement was broken, and, about none, if the process died.
+
+    record_property: of findings that can be saved as cases."""
+    done = child("plumbline.sim", what, *shlex.split(subject.arguments), "--cases", str(cases), "--seed", str(seed))
     said = f"the process died:\n{done.stderr[-4000:]}"
     assert done.returncode in (0, 1), said
     assert done.stdout, said
     report: dict[str, Any] = json.loads(done.stdout)
     for finding in report["findings"]:
         say_broken(finding["requirement"])
+    if report["findings"]:
+        record_property("exploration", exploration_of(report))
     wrong = [f"{f['requirement']}: {f['message']} (schedule {f['seed']})" for f in report["findings"]]
     assert not wrong, "\n".join(wrong)
     return report
+
+
+def exploration_of(report: dict[str, Any]) -> dict[str, object]:
+    """As other explorations give it."""
+    findings = [
+        {
+            "requirement": f["requirement"],
+            "message": f["message"],
+            "without": [],
+            "scenario": {"scenario": f["scenario"], "schedule": f["seed"]},
+            "story": f["story"],
+        }
+        for f in report["findings"]
+    ]
+    counts = {"cases": report["cases"], "seconds": report["seconds"], "first_failure": None}
+    return {"of": "sim", **counts, "judged": report["judged"], "reach": {}, "findings": findings}
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in Path(__file__).parent.glob("inside_*.py")))
@@ -43,16 +71,22 @@ def test_in_its_own_process(name: str) -> None:
     run_inside(Path(__file__).with_name(name))
 
 
-@pytest.mark.requirement("IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008")
+@pytest.mark.requirement(
+    "IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008", "MOVE-011"
+)
 def test_workloads_on_a_simulated_device(
-    subject: Subject, request: pytest.FixtureRequest, say_broken: Callable[[str], None]
+    subject: Subject,
+    request: pytest.FixtureRequest,
+    say_broken: Callable[[str], None],
+    record_property: Callable[[str, object], None],
 ) -> None:
     options = request.config.option
-    report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, say_broken)
+    report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, say_broken, record_property)
     assert report["cases"] >= CASES[options.profile]
     assert report["judged"]["rows"]
     if Capability.DEVICE in subject.implementation.capabilities:
         assert report["judged"]["IDENT-014"]
+        assert report["judged"]["MOVE-011"]
 
 
 @pytest.mark.requirement("PREP-019", "PREP-020")
@@ -75,6 +109,17 @@ def test_deliveries_between_simulated_devices(
     report = explored("deliveries", subject, cases, options.plumbline_seed, say_broken)
     assert report["cases"] >= 8 * cases
     assert set(report["judged"]) >= ALWAYS
+
+
+@pytest.mark.requirement("RANK-002", "RANK-004", "RANK-008")
+def test_ranks_with_simulated_devices(
+    subject: Subject, request: pytest.FixtureRequest, say_broken: Callable[[str], None]
+) -> None:
+    claimed(subject, Capability.RANKS, Capability.DEVICE)
+    options = request.config.option
+    report = explored("ranks", subject, CASES[options.profile], options.plumbline_seed, say_broken)
+    assert report["cases"] >= CASES[options.profile]
+    assert report["judged"]["RANK-008"]
 
 
 @pytest.mark.requirement("GRAPH-001", "GRAPH-002", "GRAPH-003", "GRAPH-004", "GRAPH-005", "GRAPH-006")

@@ -10,7 +10,8 @@ from plumbline.baton import Baton, Schedule
 from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.resolve import Subject
-from plumbline.transport_explore import check_fault_case, explore_session
+from plumbline.tell import tell
+from plumbline.transport_explore import check_fault_case, explore_session, found_in
 from plumbline.transport_faults import FaultCase, loads, run_faults
 from plumbline.transport_strategies import fault_cases
 
@@ -26,7 +27,7 @@ def test_generated_faults(
     lines = max(run_faults(FaultCase(), subject.implementation).lines)
     judged = partial(check_fault_case, implementation=subject.implementation)
     found = explore_session(fault_cases(lines), judged, request.config.option, shard)
-    record_property("exploration", found.data("transport"))
+    record_property("exploration", found.data("transport", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
 
@@ -34,13 +35,19 @@ def test_generated_faults(
 @pytest.mark.requirement("POOL-011")
 @pytest.mark.parametrize("actor", [0, 1])
 @pytest.mark.parametrize("silent", [False, True])
-def test_an_actor_stops_anywhere(subject: Subject, actor: int, silent: bool) -> None:
+def test_an_actor_stops_anywhere(
+    subject: Subject, actor: int, silent: bool, record_property: pytest.RecordProperty
+) -> None:
     """The worker, or a rank, at lines spread over all that it runs; told, or found out by its silence."""
     lines = run_faults(FaultCase(), subject.implementation).lines[actor]
     for line in range(1, lines + 1, max(1, lines // STOPS)):
         case = FaultCase(silent=silent, stops=((actor, line),))
-        found = run_faults(case, subject.implementation)
-        assert not found.verdicts.violations, f"{case.dumps()}: {found.verdicts.violations}"
+        found = found_in(case, run_faults(case, subject.implementation).verdicts)
+        if found.findings:
+            record_property(
+                "exploration", found.data("transport", partial(tell, implementation=subject.implementation))
+            )
+        assert not found.findings, found.said
 
 
 def test_a_case_survives_json_and_gives_the_same_run() -> None:

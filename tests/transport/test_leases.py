@@ -6,10 +6,11 @@ import contextlib
 
 import pytest
 
-from plumbline.interface import LeaseLost, PayloadMissing, PlumblineError
+from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineError
+from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_faulty import FAULTS, unpublishable
-from plumbline.transport_host import Both, Received, capacity, global_names, listening
+from plumbline.transport_host import Both, Received, capacity, global_names, listening, transport_of
 from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, metas_of, parts_of, prepared_of
 
 POOL = 1 << 14
@@ -32,8 +33,10 @@ def leasing(both: Both) -> None:
 @pytest.mark.requirement("POOL-001")
 def test_late_readers_read_what_was_published(subject: Subject) -> None:
     """Many leases at once, read long after, in another order, by every reader; sizes that leave odd gaps."""
+    dtypes = ("uint8", "bfloat16", "float64")
     requests = [
-        WireRequest((WireItem(k, (1 + k % 5,), ("uint8", "bfloat16", "float64")[k % 3], dress=2),)) for k in range(24)
+        WireRequest(tuple(WireItem(j, (1 + j % 5,), dtypes[j % 3], dress=2, width=1 + j % 7) for j in (k, k + 1)))
+        for k in range(24)
     ]
     with Both(subject.implementation, ranks=3, pool=POOL) as both:
         messages = [both.publish(r, name=f"q{k}").message for k, r in enumerate(requests)]
@@ -48,6 +51,22 @@ def test_late_readers_read_what_was_published(subject: Subject) -> None:
                 assert got[k].reads(requests[k]), f"request {k} on rank {rank}"
                 got[k].release()
                 both.publishers[0].collect()
+
+
+@pytest.mark.requirement("POOL-001", "POOL-006")
+def test_a_reader_that_leaves_takes_nothing_along(subject: Subject) -> None:
+    """The other one reads what it was sent before and what it is sent after; so does a successor."""
+    with Both(subject.implementation, ranks=2, pool=POOL) as both:
+        before, after = wanted(1), wanted(2)
+        messages = [both.publish(before, name="before").message]
+        assert Received(both.subscribers[0], messages[0]).reads(before)
+        both.subscribers[0].close()
+        both.subscribers[1].beat()
+        both.subscribers[0] = transport_of(subject.implementation, both.domain).subscriber(0)
+        messages.append(both.publish(after, name="after").message)
+        assert Received(both.subscribers[1], messages[0]).reads(before)
+        for subscriber in both.subscribers:
+            assert Received(subscriber, messages[1]).reads(after)
 
 
 @pytest.mark.requirement("POOL-002")
@@ -86,6 +105,39 @@ def test_everything_comes_back(subject: Subject) -> None:
                 assert publisher.leased, "what fitted an empty place no longer fits"
         both.close()
         assert not global_names(both.domain.name)
+
+
+@pytest.mark.requirement("POOL-003")
+def test_a_rank_that_closes_keeps_nothing(subject: Subject) -> None:
+    """Whether its payloads were opened, released or neither; a message that comes after that is another matter."""
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        got = [Received(both.subscribers[0], both.publish(wanted(k), name=f"q{k}").message) for k in range(3)]
+        got[0].open()
+        got[1].release()
+        both.subscribers[0].close()
+        both.publishers[0].collect()
+        assert both.publishers[0].leased == 0
+
+
+@pytest.mark.requirement("POOL-002")
+@pytest.mark.requirement("POOL-017")
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_payloads_of_a_request_are_released_one_by_one(subject: Subject, last: int) -> None:
+    """Each of them more than once; the one that is not yet released is read all the same."""
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        items = tuple(WireItem(k, (POOL // 512,)) for k in range(3))
+        got = Received(both.subscribers[0], both.publish(WireRequest(items)).message)
+        for part in got.parts[:last] + got.parts[last + 1 :]:
+            for _ in range(3):
+                if isinstance(part, Feature):
+                    part.release()
+        for k in range(4):
+            both.publish(filler(2 + k, both), name=f"later{k}")
+        got.parts = got.parts[last : last + 1]
+        assert got.reads(WireRequest(items[last : last + 1]))
+        got.release()
+        both.publishers[0].lost(0)
+        assert both.publishers[0].leased == 0
 
 
 @pytest.mark.requirement("POOL-004")
@@ -170,24 +222,30 @@ def test_a_dead_reader_keeps_nothing(subject: Subject, how: str) -> None:
 
 
 @pytest.mark.requirement("POOL-007")
-def test_a_dead_worker_leaves_nothing(subject: Subject) -> None:
-    request = wanted(1)
-    with Both(subject.implementation, workers=2, pool=POOL) as both:
-        dead = [Received(s, both.publish(request).message) for s in both.subscribers]
+@pytest.mark.parametrize("workers", [2, 12])
+def test_a_dead_worker_leaves_nothing(subject: Subject, workers: int) -> None:
+    """Nor does it take anything with it, of workers with more digits either."""
+    request, left = wanted(1), set(range(workers)) - {1}
+    with Both(subject.implementation, workers=workers, pool=POOL * workers) as both:
+        dead = [Received(s, both.publish(request, worker=1).message) for s in both.subscribers]
         assert all(d.reads(request) for d in dead)
-        alive = [Received(s, both.publish(request, worker=1).message) for s in both.subscribers]
+        messages = {w: both.publish(request, worker=w).message for w in left}
+        alive = [Received(both.subscribers[0], messages[w]) for w in left]
         for s in both.subscribers:
-            s.lost(0)
-            s.lost(0)
+            s.lost(1)
+            s.lost(1)
         for g in dead:  # refused, or still right
             with contextlib.suppress(PayloadMissing, LeaseLost):
                 assert g.reads(request)
             g.release()
-        assert all(g.reads(request) for g in alive)
         for s in both.subscribers:
             s.beat()
+        alive += [Received(both.subscribers[1], messages[w]) for w in left]
+        assert all(g.reads(request) for g in alive)
+        for s in both.subscribers:
             s.close()
-        both.publishers[1].close()
+        for w in left:
+            both.publishers[w].close()
         assert not global_names(both.domain.name)
 
 
@@ -251,3 +309,51 @@ def test_a_fence_is_reported(subject: Subject, end: str, reused: bool) -> None:
             with pytest.raises(PayloadMissing):
                 got.open()
             assert not any(p.ready() for p in got.parts)  # type: ignore[union-attr]
+
+
+@pytest.mark.requirement("POOL-020")
+@pytest.mark.parametrize("fenced", [False, True])
+def test_a_check_after_release_says_what_was_known_then(subject: Subject, fenced: bool) -> None:
+    """However often the place has been used since."""
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        leasing(both)
+        ticket = both.publish(filler(1, both))
+        got = Received(both.subscribers[0], ticket.message)
+        got.open()
+        if fenced:
+            ticket.cancel()
+        got.release()
+        for k in range(4):
+            later = both.publish(filler(2 + k, both), name=f"later{k}")
+            with pytest.raises(LeaseLost) if fenced else contextlib.nullcontext():
+                got.check()
+            later.cancel()
+
+
+@pytest.mark.requirement("POOL-005")
+@pytest.mark.parametrize("turns", [1 << 8, 1 << 16])
+def test_a_lease_is_never_taken_for_one_of_long_ago(
+    subject: Subject, turns: int, request: pytest.FixtureRequest
+) -> None:
+    """Around the number of publications after which a counter of one or of two bytes has gone round."""
+    profile = PROFILES[request.config.option.profile]
+    if turns > 1 << 8 and (profile.stop_at_first or not profile.floors):
+        pytest.skip("too many publications for a short run")
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        leasing(both)
+        small = prepared_of("q", WireRequest((WireItem(1, (1,)),)))
+        ticket = both.publishers[0].publish(small, frozenset({0}))
+        old = Received(both.subscribers[0], ticket.message)
+        old.open()
+        ticket.cancel()
+        for turn in range(turns + 8):
+            new = both.publishers[0].publish(small, frozenset({0}))
+            if turn % (turns >> 4) == 0 or turn > turns - 16:
+                leased = both.publishers[0].leased
+                assert leased, f"publication {turn} has no lease"
+                with pytest.raises(LeaseLost):
+                    old.check()
+                got = Received(both.subscribers[0], new.message)
+                got.open()
+                got.check()
+            new.cancel()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import os
 import pickle
 import random
 import sys
 import time
 import tracemalloc
+from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +29,8 @@ from plumbline.transport_host import Both, Received, transport_of
 from plumbline.transport_scenario import DRESSES, WireItem, WireRequest
 from plumbline.transport_scenario import prepared_of as wire_prepared
 
+TEXTS = ("", "\u00e9", "ß", "\n", "\ufeff", "e\u0301", "a\0", " ")
+"""One for each dress."""
 REQUEST = WireRequest(tuple(WireItem(k, (4, 3) if k % 3 == 2 else (5,), dress=k) for k in range(DRESSES)))
 
 
@@ -121,6 +126,10 @@ def explode() -> None:
     Bomb.went_off = True
 
 
+NAMED = (explode, print, os.getpid, OrderedDict, np.frombuffer, torch.tensor, Prepared)
+"""Of the test's own module, Python's, and those that an unpickler with a list of names would allow."""
+
+
 NAMES_CODE = {"pickle.find_class", "marshal.loads", "exec", "compile", "code.__new__", "function.__new__"}
 heard: list[str] = []
 listening = False
@@ -137,7 +146,7 @@ sys.addaudithook(hook)
 
 @pytest.mark.requirement("MSG-004")
 def test_no_format_that_names_code(subject: Subject) -> None:
-    """Pickles are refused, good messages are decoded without one, and nobody imports the modules that could."""
+    """Pickles are refused, whatever they name; good messages are decoded without one, and nobody imports what could."""
     global listening
     with Both(subject.implementation, ranks=1) as both:
         message = both.publish(REQUEST).message
@@ -146,7 +155,8 @@ def test_no_format_that_names_code(subject: Subject) -> None:
         heard.clear()
         listening = True
         try:
-            for data in (message, *(bomb, message + bomb, message[: len(message) // 2] + bomb)):
+            names = [pickle.dumps(one) for one in NAMED]
+            for data in (message, *(bomb, message + bomb, message[: len(message) // 2] + bomb), *names):
                 refusal_of_any_kind(both, data)
         finally:
             listening = False
@@ -177,7 +187,8 @@ def test_every_field_survives(subject: Subject, pool: int, dtype: str) -> None:
     with Both(subject.implementation, ranks=1, pool=pool) as both:
         for strides in ("contiguous", "columns", "gaps", "offset", "odd"):
             items = tuple(
-                WireItem(k, (3, 0, 2) if k % 3 == 2 else (1 + k,), dtype, strides, dress=k) for k in range(DRESSES)
+                WireItem(k, (3, 0, 2) if k % 3 == 2 else (1 + k,), dtype, strides, k, width=1 + k, text=text, digest=k)
+                for k, text in enumerate(TEXTS)
             )
             request = WireRequest((*items, WireItem(9, (0,), dtype)))
             got = Received(both.subscribers[0], both.publish(request).message)

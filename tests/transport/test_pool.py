@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from plumbline.interface import Extra
 from plumbline.resolve import Subject
 from plumbline.transport_fields import difference
 from plumbline.transport_host import SHARED_MEMORY, Both, Received, fresh_name, global_names, listening
@@ -67,13 +69,17 @@ def test_a_full_disk_leads_to_the_fallback(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("POOL-012")
-def test_two_engines_on_one_host(subject: Subject) -> None:
-    """Same workers, same ranks, one name a prefix of the other's: each reads its own, and ends without harming the other."""
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_engines_on_one_host(subject: Subject, first: int) -> None:
+    """Same workers, same ranks, one name a prefix of the other's, whichever starts first: each reads its own, and starts and
+    ends without harming the other."""
     name = fresh_name()
+    names = [name, f"{name}-0"]
     with (
-        Both(subject.implementation, pool=1 << 14, name=name) as one,
-        Both(subject.implementation, pool=1 << 14, name=f"{name}-0") as other,
+        Both(subject.implementation, pool=1 << 14, name=names[first]) as early,
+        Both(subject.implementation, pool=1 << 14, name=names[1 - first]) as late_one,
     ):
+        one, other = (early, late_one) if first == 0 else (late_one, early)
         requests = [WireRequest((WireItem(k, (50,)),)) for k in range(2)]
         messages = [b.publish(r).message for b, r in zip((one, other), requests, strict=True)]
         got = [Received(b.subscribers[0], m) for b, m in zip((one, other), messages, strict=True)]
@@ -86,6 +92,35 @@ def test_two_engines_on_one_host(subject: Subject) -> None:
         late = Received(other.subscribers[1], messages[1])
         assert late.reads(requests[1])
         assert got[1].reads(requests[1])
+
+
+@pytest.mark.requirement("MSG-010")
+@pytest.mark.parametrize("strides", ["columns", "gaps", "offset"])
+@pytest.mark.parametrize("pool", [0, 1 << 16])
+def test_what_lies_beside_a_payload_stays_where_it_is(subject: Subject, strides: str, pool: int) -> None:
+    """Memory that its storage holds as well is neither in the message nor in what processes share; nor beside an extra."""
+    secret = b"somebody else's image"
+    with Both(subject.implementation, ranks=1, pool=pool) as both:
+        item = WireItem(1, (40,), "uint8", strides)
+        prepared = prepared_of("q", WireRequest((item,)))
+        payload = beside(prepared.items[0].payload, secret)
+        whole = Extra(torch.tensor(list(secret), dtype=torch.uint8)[:1], affects_rows=True)
+        items = (dataclasses.replace(prepared.items[0], payload=payload, extras={"of a whole": whole}),)
+        message = both.publishers[0].publish(dataclasses.replace(prepared, items=items), frozenset({0})).message
+        for name in global_names(both.domain.name):
+            assert secret not in (SHARED_MEMORY / name).read_bytes()
+        assert secret not in message
+        seen = Received(both.subscribers[0], message).open()[0]
+        assert torch.equal(seen, payload)
+
+
+def beside(payload: object, secret: bytes) -> torch.Tensor:
+    """The payload as a view of a storage that has the secret before and after it."""
+    assert isinstance(payload, torch.Tensor)
+    margin = torch.tensor(list(secret), dtype=torch.uint8)
+    storage = torch.tensor([], dtype=torch.uint8).set_(payload.untyped_storage())
+    widened = torch.cat([margin, storage, margin])
+    return widened.as_strided(payload.shape, payload.stride(), len(margin) + payload.storage_offset())
 
 
 @pytest.mark.requirement("POOL-012")

@@ -18,12 +18,12 @@ REFUSALS = {"PayloadMissing", "LeaseLost"}
 
 @pytest.fixture
 def traffic(subject: Subject, request: pytest.FixtureRequest, tmp_path: Path) -> Traffic:
-    """200 requests in the tests profile, 1,000 in larger ones."""
+    """200 requests in the tests profile, 400 in larger ones."""
     claimed(subject, Capability.TRANSPORT)
     profile = request.config.option.profile
     if profile == "mutant":
         pytest.skip("mutants die in one process")
-    total = int(os.environ.get("PLUMBLINE_REQUESTS", 200 if profile in ("quick", "tests") else 1000))
+    total = int(os.environ.get("PLUMBLINE_REQUESTS", 200 if profile in ("quick", "tests") else 400))
     return Traffic(subject.spec, subject.replaced, str(tmp_path), fresh_name(), total // 2)
 
 

@@ -10,6 +10,7 @@ from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
+from plumbline.tell import tell
 from plumbline.transport_explore import FLOORS, check_case, explore_cases, explore_session
 from plumbline.transport_scenario import TransportCase, loads
 from plumbline.transport_strategies import transport_cases
@@ -22,7 +23,7 @@ def test_generated_schedules(
     claimed(subject, Capability.TRANSPORT)
     judged = partial(check_case, implementation=subject.implementation)
     found = explore_session(transport_cases(), judged, request.config.option, shard)
-    record_property("exploration", found.data("transport"))
+    record_property("exploration", found.data("transport", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
 

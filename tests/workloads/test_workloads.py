@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 
 from plumbline.explore import Exploration, explore
+from plumbline.interface import Implementation
 from plumbline.profiles import PROFILES
 from plumbline.reach import FLOORS
 from plumbline.resolve import Subject
 from plumbline.strategies import DRAWN
+from plumbline.tell import tell
 
 
-def exploration_json(found: Exploration) -> dict[str, object]:
+def exploration_json(found: Exploration, implementation: Implementation) -> dict[str, object]:
     """Plain data, so that it survives the way from an xdist worker."""
     return {
         "cases": found.cases,
@@ -23,7 +24,14 @@ def exploration_json(found: Exploration) -> dict[str, object]:
         "judged": dict(found.judged),
         "reach": dict(found.reach),
         "findings": [
-            {**dataclasses.asdict(f), "scenario": json.loads(f.scenario.dumps())} for f in found.findings.values()
+            {
+                "requirement": f.requirement,
+                "message": f.message,
+                "without": f.without,
+                "scenario": json.loads(f.scenario.dumps()),
+                "story": tell(f.scenario, implementation).data(),
+            }
+            for f in found.findings.values()
         ],
     }
 
@@ -47,7 +55,7 @@ def test_generated_workloads(
         stop_at_first=profile.stop_at_first,
         known=frozenset(options.known),
     )
-    record_property("exploration", exploration_json(found))
+    record_property("exploration", exploration_json(found, subject.implementation))
     assert not found.findings, said(found)
 
 

@@ -9,7 +9,7 @@ from optimized.cache import LruCache
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("CACHE-013",)
+ACCEPT = ("CACHE-014",)
 
 
 class Emptied(LruCache):
@@ -19,6 +19,6 @@ class Emptied(LruCache):
 
 implementation = dataclasses.replace(
     optimized.implementation,
-    name="mutant cache013 emptied when full",
+    name="mutant cache014 emptied when full",
     cache=Emptied,
 )

@@ -1,4 +1,4 @@
-"""After B024 (dynamo #9561) and vLLM #55439: the tenant is not part of the key, so one tenant's uuid hits what
+"""B022's kin (vLLM #55439): the tenant is not part of the key, so one tenant's uuid hits what
 another tenant put there."""
 
 import dataclasses
@@ -9,7 +9,7 @@ import optimized
 from optimized.identify import Identifier
 from plumbline.interface import Capability, Item
 
-BUG = "B024"
+BUG = "B022"
 PARENT = "optimized"
 ACCEPT = ("ISO-005", "IDENT-008")
 
@@ -21,7 +21,7 @@ class WithoutTenant(Identifier):
 
 implementation = dataclasses.replace(
     optimized.implementation,
-    name="mutant b024 key without tenant",
+    name="mutant b022 key without tenant",
     capabilities=optimized.implementation.capabilities - {Capability.DIGEST_V1},
     identify=WithoutTenant,
 )

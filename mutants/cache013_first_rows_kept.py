@@ -10,7 +10,7 @@ from plumbline.interface import Encoded, Identity
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("CACHE-012",)
+ACCEPT = ("CACHE-013",)
 
 
 class First(LruCache):
@@ -20,6 +20,6 @@ class First(LruCache):
 
 implementation = dataclasses.replace(
     optimized.implementation,
-    name="mutant cache012 first rows kept",
+    name="mutant cache013 first rows kept",
     cache=First,
 )

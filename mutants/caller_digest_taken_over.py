@@ -1,5 +1,5 @@
-"""B009 (dynamo #8340): a caller's key of 64 hex digits is taken for the digest itself. It is nobody's but the
-caller's word, and it can name another tenant's image."""
+"""Ours, after the caller's hashes of SGLang #25300: a key of 64 hex digits is taken for the digest itself. It is nobody's but
+the caller's word, and it can name another tenant's image."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import optimized
 from optimized.identify import Identifier
 from plumbline.interface import Capability, Item, Trust
 
-BUG = "B009"
+BUG = ""
 PARENT = "optimized"
 ACCEPT = ("IDENT-008", "IDENT-010", "ISO-005")
 
@@ -26,7 +26,7 @@ class TakesDigests(Identifier):
 
 implementation = dataclasses.replace(
     optimized.implementation,
-    name="mutant b009 caller digest taken over",
+    name="mutant caller digest taken over",
     capabilities=optimized.implementation.capabilities - {Capability.DIGEST_V1},
     identify=TakesDigests,
 )

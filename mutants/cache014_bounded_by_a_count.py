@@ -10,7 +10,7 @@ from plumbline.interface import Encoded, Identity
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("CACHE-013",)
+ACCEPT = ("CACHE-014",)
 
 
 MOST = 4
@@ -26,6 +26,6 @@ class Few(LruCache):
 
 implementation = dataclasses.replace(
     optimized.implementation,
-    name="mutant cache013 bounded by a count",
+    name="mutant cache014 bounded by a count",
     cache=Few,
 )

@@ -1,0 +1,81 @@
+"""Updates that a tower refuses: it goes on with the weights and the epoch that it had."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from plumbline.certify import same_bits
+from plumbline.interface import BadCheckpoint
+from plumbline.judge_tower import encode, families_of, folders_of, levels_of, tower_of
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
+from plumbline.small_tower import FAMILIES
+from plumbline.tower_calls import Call, Picture
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+PICTURES = Call((Picture(1, 2, 3, 1), Picture(1, 4, 1, 2)))
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def without_the_last_weight(folder: Path) -> None:
+    rewritten(folder, lambda weights: weights.pop(max(weights)))
+
+
+def with_a_longer_bias(folder: Path) -> None:
+    name = "bias"
+    rewritten(folder, lambda w: w.update({k: torch.ones(len(v) + 1) for k, v in w.items() if k == last(w, name)}))
+
+
+def last(weights: dict[str, Tensor], end: str) -> str:
+    return max(name for name in weights if name.endswith(end))
+
+
+def cut_off(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def with_other_heads(folder: Path) -> None:
+    """All weights have the shapes that they had."""
+    path = folder / "config.json"
+    whole = json.loads(path.read_text())
+    vision = whole.get("vision_config", whole)
+    name = next(name for name in ("num_heads", "num_attention_heads") if name in vision)
+    vision[name] = 1
+    path.write_text(json.dumps(whole))
+
+
+@pytest.mark.requirement("EPOCH-004")
+@pytest.mark.parametrize("damage", [without_the_last_weight, with_a_longer_bias, cut_off, with_other_heads])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tower_that_refuses_an_update_is_as_it_was(
+    subject: Subject, family: str, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    port = HostPort()
+    if family not in families_of(subject.implementation, tmp_path / "each", port):
+        pytest.skip("not a family of this tower")
+    folders = folders_of(tmp_path / "one", family=family)
+    tower = tower_of(subject.implementation, folders[0], port)
+    tower.update(folders[1], 1)
+    before = [level.clone() for level in levels_of(encode(tower, PICTURES, port))]
+    damage(folders[2])
+    with pytest.raises(BadCheckpoint):
+        tower.update(folders[2], 2)
+    assert tower.epoch == 1
+    after = levels_of(encode(tower, PICTURES, port))
+    assert all(same_bits(a, b) for a, b in zip(before, after, strict=True))
