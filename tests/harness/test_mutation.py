@@ -22,7 +22,6 @@ def test_an_equivalent_mutant_is_of_a_line_that_is_there_and_says_why(entry: dic
 
 
 def test_annotations_are_found_and_nothing_else() -> None:
-    pytest.importorskip("cosmic_ray")
     from plumbline.mutation_sites import annotated
 
     source = "a: int | None = 1 | 2\ndef f(x: int | str, *y: int, z=3 | 4) -> int | None: ..."
@@ -31,7 +30,6 @@ def test_annotations_are_found_and_nothing_else() -> None:
 
 
 def test_a_draw_follows_from_its_seed_and_takes_something_from_every_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cosmic_ray")
     from plumbline.mutation_sites import drawn, files, sites
 
     monkeypatch.chdir(ROOT)
