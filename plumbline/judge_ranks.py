@@ -81,9 +81,18 @@ class _Judge:
         data = [k for k, one in enumerate(seen.collectives) if one.name == "gather"]
         agreed = all("agree" in [one.name for one in seen.collectives[:k]] for k in data)
         self.check("RANK-003", agreed, f"{where}: rows travel before it was agreed that there are any")
-        if not failed(record):
+        if not failed(record) and not self._stood_in(record):
             few = len(seen.collectives) <= MOST_COLLECTIVES and len(data) <= 1
             self.check("RANK-006", few, where)
+
+    def _stood_in(self, record: StepRecord) -> bool:
+        """Whether a payload may have failed without harm, because an equal item's took its place: that needs an agreement."""
+        tried = [
+            seen.opened
+            for one, seen in zip(self.run.traces[self._at].steps, self.run.seen[self._at], strict=False)
+            if one.number == record.number
+        ]
+        return (self.case.fault == "payload" and any(tried)) or any(self._fenced(s) for s in record.scheduled)
 
     # -- the same results
 
@@ -150,7 +159,7 @@ class _Judge:
                     continue
                 where = f"step {record.number}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
                 alone = rows.get((s.entry.submission.index, s.chunk, record.epoch))
-                if isinstance(result, Rows) and alone is not None:
+                if isinstance(result, Rows) and alone is not None and not self._fenced(s):
                     self.check("RANK-004", same(result, alone), f"{where}: other rows than one rank alone gives")
                 if isinstance(result, Failure) and not self._own_fault(s, result):
                     said = f"{where} failed, and not for what is wrong with rank {self._at}: {result.error!r}"

@@ -102,9 +102,12 @@ class StepJudge(Bench):
         self._rows(record, s, result, where)
 
     def _in_failed_call(self, record: StepRecord, needed: list[ItemRecipe]) -> bool:
-        """Whether the tower raised in a call with one of these items, by no fault of theirs."""
+        """Whether the tower raised in a call with one of these items, and by no item's fault."""
         wanted = {fingerprint(self.tower, item) for item in needed}
-        return any(call.failed and wanted & set(call.items) for call in record.calls)
+        every = [item for s in self.trace.submissions for item in s.recipe.items]
+        faulty = {fingerprint(self.tower, item) for item in every if item.fault}
+        calls = [set(call.items) for call in record.calls if call.failed]
+        return any(wanted & call and not faulty & call for call in calls)
 
     def _released(self, s: Scheduled) -> list[int]:
         """Of the payloads that the chunk needs again, the epochs in which they were let go."""

@@ -42,7 +42,7 @@ class MMItem:
 
 
 class Engine:
-    """Encodes what a chunk overlaps, one item a call, and remembers the rows until the request is gone."""
+    """Encodes what a chunk overlaps, one item a call, and remembers the rows until the last of them was asked for."""
 
     def __init__(self, encode: Callable[[Item], Encoded]) -> None:
         self.encode = encode
@@ -59,8 +59,17 @@ class Engine:
                     self.embeddings[key] = self.encode(item.feature)
                 places = [place for start, end in item.offsets for place in range(start, end + 1)]
                 found += [(place, self.embeddings[key], row) for row, place in enumerate(places)]
+        self.forget(rid, prefix + extend)
         inside = sorted((f for f in found if prefix <= f[0] < prefix + extend), key=lambda f: f[0])
         return [f[0] for f in inside], [f[1] for f in inside], [f[2] for f in inside]
+
+    def forget(self, rid: str, until: int) -> None:
+        """Rows that were all delivered. Equal items share theirs."""
+        last: dict[bytes, int] = {}
+        for item in self.requests[rid]:
+            last[item.hash] = max([last.get(item.hash, -1), *(end for _, end in item.offsets)])
+        for key in [(rid, digest) for digest, end in last.items() if end < until]:
+            self.embeddings.pop(key, None)
 
     def drop(self, rid: str) -> None:
         del self.requests[rid]

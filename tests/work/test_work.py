@@ -123,7 +123,7 @@ def test_a_step_copies_no_rows_that_its_chunks_do_not_need(subject: Subject) -> 
     rig = rig_around(subject, tower)
 
     @EXAMPLES
-    @given(st.integers(2**14, 2**15), st.integers(1, 2**13), st.integers(1, 64))
+    @given(st.integers(2**14, 2**15), st.integers(4, 2**13), st.integers(1, 64))
     def held(patches: int, lo: int, tokens: int) -> None:
         prepared = admitted(rig, tower, 3, patches, 5)
         cost(rig, tower, Chunk(prepared.request_id, 0, lo))
