@@ -15,13 +15,13 @@ PART = 16
 FLOORS = {
     **{f"{count} ranks": 0.05 for count in (1, 2, 3, 4)},
     "fault: tower": 0.05,
-    "fault: payload": 0.01,
-    "fault: lease": 0.02,
+    "fault: payload": 0.005,
+    "fault: lease": 0.005,
     "rows travel": 0.40,
     "a rank without items": 0.20,
     "uneven shares": 0.30,
     "a failure is agreed": 0.10,
-    "a lease is lost": 0.02,
+    "a lease is lost": 0.005,
 }
 """Least share of the cases of a session that reach a situation."""
 
