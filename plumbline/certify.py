@@ -46,6 +46,8 @@ from plumbline.small_tower import values
 
 ROW_COUNTS = (*range(1, 65), 79, 96, 108, 127, 160, 201, 256, 289, 300, 385, 512, 777, 1024, 1537, 2048, 3001, 4096)
 """Every small count, then odd and even ones up to well beyond usual tiles. All are held against the last."""
+WINDOWS = 64
+"""Of the input, at most, that each count is tried on."""
 
 GRIDS = ((1, 1, 1), (1, 1, 2), (1, 3, 2), (2, 1, 2), (1, 4, 4), (3, 2, 3), (1, 1, 5), (1, 5, 7))
 """Frames, height and width in rows of output: tiny items beside larger ones, and videos."""
@@ -194,8 +196,9 @@ def sweep_linear(
 ) -> list[int]:
     """The row counts at which a linear of this shape gives other bits than for the same rows among the most rows.
 
-    Both ends of the full input are tried, since kernels treat the last rows of an input in their own way. And so are rows
-    beside NaN, which kernels spread that read on where a row ends, and multiply by zero what they find.
+    Many windows of the full input are tried, its ends among them, since kernels treat the last rows of an input in their own
+    way, and since another order of a sum shows in one rounded number of thousands. And so are rows beside NaN, which kernels
+    spread that read on where a row ends, and multiply by zero what they find.
     """
     outputs, inputs = shape
     most = row_counts[-1]
@@ -205,13 +208,13 @@ def sweep_linear(
         for name, size in (("x", (most, inputs)), ("weight", (outputs, inputs)), ("bias", (outputs,)))
     )
     full = linear(x, weight, bias)
-    return [
-        count
-        for count in row_counts
-        if not same_bits(linear(x[:count], weight, bias), full[:count])
-        or not same_bits(linear(x[most - count :], weight, bias), full[most - count :])
-        or not same_bits(linear(beside_nan(x[:count]), weight, bias)[::2], full[:count:2])
-    ]
+
+    def agrees(count: int) -> bool:
+        starts = [*range(0, most - count, count)[:WINDOWS], most - count]
+        windows = all(same_bits(linear(x[at : at + count], weight, bias), full[at : at + count]) for at in starts)
+        return windows and same_bits(linear(beside_nan(x[:count]), weight, bias)[::2], full[:count:2])
+
+    return [count for count in row_counts if not agrees(count)]
 
 
 def beside_nan(x: Tensor) -> Tensor:

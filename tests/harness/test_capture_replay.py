@@ -210,7 +210,7 @@ def test_what_a_broken_engine_did_is_told_from_its_trace_alone(name: str) -> Non
         if shown:
             raise OutOfTime
 
-    draw_cases(scenarios(implementation.capabilities), one, 200, 1, shrink=False)
+    draw_cases(scenarios(implementation.capabilities), one, 2000, 1, shrink=False)
     assert shown
 
 
