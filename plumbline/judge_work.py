@@ -161,6 +161,9 @@ class WorkJudge(Bench):
     def _encoded_before(self, s: Scheduled, record: StepRecord) -> set[Fingerprint]:
         """What was encoded for the same chunk, and for no other, when it failed by other items' fault."""
         found: set[Fingerprint] = set()
+        between = [op for op in self.trace.scenario.ops if op.kind in ("epoch", "retract")]
+        if s.retry_of is None or any(s.retry_of < op.step <= record.number for op in between):
+            return found  # what was kept may have been dropped, and an epoch may have come back
         for one in self.trace.steps:
             if one.number == s.retry_of and one.epoch == record.epoch:
                 others = [o for o in one.scheduled if o.chunk.request_id != s.chunk.request_id]
