@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 
 import optimized
-from optimized.embed import Embedder, alive
+from optimized.embed import Embedder
 from plumbline.interface import RequestId
 
 BUG = ""
@@ -16,7 +16,7 @@ ACCEPT = ("LIFE-009", "LIFE-012")
 
 class Forgets(Embedder):
     def finish(self, request_id: RequestId) -> None:
-        for known in alive(self._request(request_id).fresh):
+        for known in self._request(request_id).fresh:
             known.features = ()
         super().finish(request_id)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -85,12 +85,8 @@ class Admitted:
     length: int
     places: Places
     held: dict[int, Known] = field(default_factory=dict)
-    fresh: list[weakref.ref[Known]] = field(default_factory=list)
+    fresh: WeakSet[Known] = field(default_factory=WeakSet)
     epoch: int | None = None
-
-
-def alive(references: Iterable[weakref.ref[Known]]) -> list[Known]:
-    return [known for reference in references if (known := reference()) is not None]
 
 
 Wanted = tuple[Admitted, int]
@@ -175,7 +171,7 @@ class Embedder:
         del self._requests[request_id]
         self._drop(request, list(request.held))
         # A released lease belongs to somebody else: this is the last moment to ask for what was read from it.
-        for known in alive(request.fresh):
+        for known in request.fresh:
             known.check()
         for feature in self.features(request.items):
             feature.release()
@@ -299,7 +295,7 @@ class Embedder:
         known.features = tuple(self.features([item]))
         known.from_tower = item.source is not Source.PRECOMPUTED
         known.settled = False
-        request.fresh = [weakref.ref(one) for one in (*alive(request.fresh), known)]
+        request.fresh.add(known)
         return known
 
     def _serve(self, plan: Plan, found: dict[Key, Known], errors: dict[Key, PlumblineError]) -> Rows | Failure:

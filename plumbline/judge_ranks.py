@@ -53,8 +53,8 @@ class _Judge:
             self._alike((f"rank {rank}", "rank 0"), trace, first, text)
         self._together()
         for rank, steps in enumerate(self.run.seen):
-            for record, seen in zip(self.run.traces[rank].steps, steps, strict=False):
-                self._collectives(record, seen)
+            for k, (record, seen) in enumerate(zip(self.run.traces[rank].steps, steps, strict=False)):
+                self._collectives(record, seen, self._stood_in(k, record))
         if self.case.fault:
             self._unharmed(first)
         else:
@@ -76,23 +76,20 @@ class _Judge:
         said = self.run.diverged
         self.check("RANK-002", not said and all(one == self.run.entered[0] for one in self.run.entered), said)
 
-    def _collectives(self, record: StepRecord, seen: Seen) -> None:
+    def _collectives(self, record: StepRecord, seen: Seen, stood_in: bool) -> None:
         where = f"step {record.number} enters {', '.join(map(str, seen.collectives)) or 'none'}"
         data = [k for k, one in enumerate(seen.collectives) if one.name == "gather"]
         agreed = all("agree" in [one.name for one in seen.collectives[:k]] for k in data)
         self.check("RANK-003", agreed, f"{where}: rows travel before it was agreed that there are any")
-        if not failed(record) and not self._stood_in(record):
+        if not failed(record) and not stood_in:
             few = len(seen.collectives) <= MOST_COLLECTIVES and len(data) <= 1
             self.check("RANK-006", few, where)
 
-    def _stood_in(self, record: StepRecord) -> bool:
-        """Whether a payload may have failed without harm, because an equal item's took its place: that needs an agreement."""
-        tried = [
-            seen.opened
-            for one, seen in zip(self.run.traces[self._at].steps, self.run.seen[self._at], strict=False)
-            if one.number == record.number
-        ]
-        return (self.case.fault == "payload" and any(tried)) or any(self._fenced(s) for s in record.scheduled)
+    def _stood_in(self, k: int, record: StepRecord) -> bool:
+        """Whether a payload of the k-th step may have failed without harm, because an equal item's took its place: that needs an
+        agreement."""
+        struck = self.case.fault == "payload" and any(seen.opened for seen in self.run.seen[self._at][k : k + 1])
+        return struck or any(self._fenced(s) for s in record.scheduled)
 
     # -- the same results
 
