@@ -47,10 +47,11 @@ class Ratio:
 class Measurement:
     """One benchmark of one implementation in one record.
 
-    samples: seconds of each run, in the order of measuring, ``round_of`` to a round; those of one process follow one another, and
-    processes says how many each has. baseline: whose runs were in turns with these, or ""; it has as many, in the same
-    rounds. counters: exact counts of one run (bytes, calls), which do not depend on the machine's mood. verdict: what the
-    conformance suite said of this part: "held", "deviation" (of what was declared), or "" where nobody asked.
+    samples: seconds of one run, in the order of measuring, ``round_of`` to a round (ours are means of a round, so that it is 1);
+    those of one process follow one another, and processes says how many each has. baseline: whose runs were in turns with
+    these, or ""; it has as many, in the same rounds. counters: exact counts of one run (bytes, calls), which do not depend on
+    the machine's mood. verdict: what the conformance suite said of this part: "held", "deviation" (of what was declared), or
+    "" where nobody asked.
     """
 
     key: Key

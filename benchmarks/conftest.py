@@ -1,0 +1,65 @@
+"""What the benchmarks under pytest are given: implementations, a device, and how long they may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
+from plumbline.resolve import Subject, resolve
+from plumbline.results import environment
+from plumbline.speed.duel import add_benchmark  # noqa: F401  (a fixture)
+from plumbline.speed.parts import BENCHMARKS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("plumbline")
+    group.addoption("--seconds", type=float, default=0.5, help="to spend on each benchmark, about")
+    group.addoption("--device", default="cpu", help="cpu or cuda")
+    group.addoption("--only", action="append", default=[], metavar="PART[/WORKLOAD]", help="leave out the others")
+    group.addoption("--reversed", action="store_true", help="the last implementation begins, and the last benchmark")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "benchmark_name" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--only")
+        names = [name for name in BENCHMARKS if not only or {name, name.partition("/")[0]} & set(only)]
+        if metafunc.config.getoption("--reversed"):
+            names.reverse()
+        metafunc.parametrize("benchmark_name", names)
+
+
+@pytest.fixture(scope="session")
+def subjects(request: pytest.FixtureRequest) -> list[Subject]:
+    """The reference first."""
+    specs = request.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
+    replaced = request.config.getoption("--replace")
+    return [resolve("reference"), *(resolve(spec, replaced) for spec in specs if spec != "reference")]
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def seconds(request: pytest.FixtureRequest) -> float:
+    found: float = request.config.getoption("--seconds")
+    return found
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """What is timed is one thread's work, so that no benchmark waits for what another left to a pool."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.hookimpl
+def pytest_benchmark_update_machine_info(config: object, machine_info: dict[str, Any]) -> None:
+    machine_info["plumbline"] = environment()

@@ -1,0 +1,140 @@
+"""Times every part of an implementation against the reference's, and says whether it became slower.
+
+    python -m plumbline.speed [--impl SPEC] [--quick] [--compare BASE] ...
+
+Exit status: 0 measured, and nothing became slower; 1 something did, or an exact counter grew, or a speed was withheld; 2 nothing
+could be measured or compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from plumbline.requirements import ROOT
+from plumbline.resolve import SpecError, resolve
+from plumbline.speed.measure import MeasureError, measure, withhold
+from plumbline.speed.record import Record, parse
+from plumbline.speed.verdicts import VerdictError, judge
+
+HISTORY = ROOT / "benchmarks" / "history"
+FULL, QUICK = (5, 1.0, 100), (1, 0.25, 25)
+"""Processes, seconds for each benchmark in each of them, and generated workloads in each shard for the verdict."""
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="nox -s bench --", description="Times an implementation, part by part.")
+    parser.add_argument("--impl", metavar="SPEC", default="optimized", help="module:attribute or file.py:attribute")
+    parser.add_argument(
+        "--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl"
+    )
+    parser.add_argument("--deviations", metavar="FILE", help="known failures, each with a witness (TOML)")
+    parser.add_argument("--quick", action="store_true", help="one process and few rounds: in under a minute")
+    parser.add_argument("--only", metavar="PART[/WORKLOAD]", action="append", default=[], help="leave out the others")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where payloads and rows are")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help=f"fresh processes (default: {FULL[0]}, quick {QUICK[0]})"
+    )
+    parser.add_argument("--report", metavar="DIR", type=Path, default=Path("report"), help="where to write bench.json")
+    parser.add_argument("--keep", action="store_true", help="write it to benchmarks/history too")
+    return parser.parse_args(argv)
+
+
+class Ticker:
+    """A line every few seconds: how far it is, and how long it will take."""
+
+    SECONDS = 5
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._began = console, time.time()
+        self._last = self._began
+
+    def done(self, name: str, count: int, total: int) -> None:
+        now = time.time()
+        if now - self._last > self.SECONDS or count == total:
+            self._last = now
+            left = (now - self._began) / count * (total - count)
+            self._console.print(
+                f"  {now - self._began:4.0f} s: {count} of {total} benchmarks, {left:.0f} s left", highlight=False
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    options = arguments(argv)
+    console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
+    try:
+        return _main(options, console)
+    except (SpecError, MeasureError, VerdictError) as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 2
+
+
+def _main(options: argparse.Namespace, console: Console) -> int:
+    began = time.time()
+    subject = resolve(options.impl, options.replace)
+    processes, seconds, cases = QUICK if options.quick else FULL
+    whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
+    known = [f"--deviations={options.deviations}"] if options.deviations else []
+    console.print(f"{subject.implementation.name} against the reference; first whether it is right")
+    broken, verdicts = judge([*whom, *known], cases, options.report)
+    given = [*whom, f"--seconds={seconds}", f"--device={options.device}", *(f"--only={only}" for only in options.only)]
+    console.print(f"now its times, in {options.processes or processes} processes")
+    data = measure(given, options.processes or processes, Ticker(console).done)
+    withhold(data, broken)
+    for entry in data["benchmarks"]:
+        name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
+        entry["extra_info"]["verdict"] = verdicts.get(name, {}).get(part, "")
+    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": given}
+    record = parse(data, "bench.json")
+    show(record, console)
+    for path in _write(data, record, options):
+        console.print(f"{path} written, {time.time() - began:.0f} s")
+    return 1 if record.withheld else 0
+
+
+def _write(data: dict[str, Any], record: Record, options: argparse.Namespace) -> list[Path]:
+    paths = [options.report / "bench.json"]
+    if options.keep:
+        place = "cpu" if options.device == "cpu" else "gpu"
+        paths.append(HISTORY / f"{record.when[:10]}-{record.commit or 'unknown'}-bench-{place}.json")
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    return paths
+
+
+def show(record: Record, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("benchmark", "implementation", "median", "over", "ratio, 95 %", "copied", ""):
+        table.add_column(name, justify="right" if name in ("median", "copied") else "left", no_wrap=True)
+    for m in record.measurements:
+        if m.baseline or all(m.key.implementation != other.baseline for other in record.measurements):
+            shown = f"{m.ratio.middle:.3f} [{m.ratio.low:.3f}, {m.ratio.high:.3f}]" if m.ratio else ""
+            copied = f"{m.counters.get('copied_bytes', 0) / 2**20:.2f} MiB"
+            row = [
+                m.key.benchmark,
+                m.key.implementation,
+                f"{1e3 * m.median:.3f} ms",
+                m.baseline,
+                shown,
+                copied,
+                m.verdict,
+            ]
+            table.add_row(*map(escape, row))
+    console.print(table)
+    for w in record.withheld:
+        console.print(f"[red]no speed[/] {escape(f'{w.benchmark} {w.implementation}: {w.reason}')}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

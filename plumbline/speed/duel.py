@@ -1,0 +1,169 @@
+"""One benchmark: several implementations in one process, in turns, so that whatever slows the machine slows all of them.
+
+The times go to pytest-benchmark, one entry for each implementation; what it cannot know goes along as ``extra_info``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from pytest_benchmark.stats import Metadata
+from torch import Tensor
+
+from plumbline.resolve import Subject
+from plumbline.speed.counters import count
+from plumbline.speed.parts import Operation, Setting, Unmeasured, bare_copy, operation, workload_of
+from plumbline.timing import Contestant, in_turns
+
+TURN = 0.004
+"""Seconds that a turn lasts at least: shorter runs are repeated."""
+BARE_COPY = "bare copy"
+"""The baseline of a part that the reference does not have."""
+MOST_RUNS, FEWEST_ROUNDS, MOST_ROUNDS = 16, 3, 60
+
+
+@dataclass
+class Duel:
+    """What is timed together. baseline: the name of the one that ratios are over. seconds: to spend on it."""
+
+    benchmark: str
+    contestants: dict[str, Contestant]
+    baseline: str
+    seconds: float
+    device: torch.device
+    versions: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def run(self, add: Callable[[Metadata], object]) -> None:
+        contestants = {name: self._waited(one) for name, one in self.contestants.items()}
+        runs, rounds = self._plan(contestants)
+        samples = in_turns(contestants, rounds, warmup=1, runs=runs)
+        for name, seconds in samples.items():
+            entry = Metadata(self._fixture(name), iterations=1, options={})
+            for k in range(0, len(seconds), 2 * runs):
+                entry.update(statistics.fmean(seconds[k : k + 2 * runs]))  # a round is one sample
+            add(entry)
+
+    def _waited(self, one: Contestant) -> Contestant:
+        if self.device.type != "cuda":
+            return one
+
+        def run() -> None:
+            one.run()
+            torch.cuda.synchronize(self.device)
+
+        return Contestant(run, one.ready)
+
+    def _plan(self, contestants: Mapping[str, Contestant]) -> tuple[int, int]:
+        """Runs in a row at a turn, and rounds, from a first run of each."""
+        once, cycle = [], 0.0
+        for one in contestants.values():
+            for _ in range(2):  # the second one counts
+                began = time.perf_counter()
+                one.ready()
+                half = time.perf_counter()
+                one.run()
+                ended = time.perf_counter()
+            once.append(ended - half)
+            cycle += ended - began
+        runs = max(1, min(MOST_RUNS, round(TURN / min(once))))
+        return runs, max(FEWEST_ROUNDS, min(MOST_ROUNDS, round(self.seconds / (2 * runs * cycle))))
+
+    def _fixture(self, name: str) -> Any:
+        """What pytest-benchmark asks of a fixture."""
+        extra = {
+            "benchmark": self.benchmark,
+            "implementation": name,
+            "version": self.versions.get(name, ""),
+            "device": self.device.type,
+            "baseline": "" if name == self.baseline else self.baseline,
+            "counters": dict(self.counters.get(name, {})),
+        }
+        return SimpleNamespace(
+            name=f"{self.benchmark}[{name}]",
+            fullname=f"{self.benchmark}[{name}]",
+            group=self.benchmark,
+            param=name,
+            params={"implementation": name},
+            extra_info=extra,
+            cprofile_stats=None,
+            cprofile_dump=None,
+            has_error=False,
+        )
+
+
+class Differs(AssertionError):
+    """Two implementations do not give the same."""
+
+
+def duel_of(
+    benchmark: str, subjects: Sequence[Subject], device: torch.device, seconds: float
+) -> tuple[Duel, list[Callable[[], object]]]:
+    """The subjects that bring the part, the first of them the baseline; and what has to be called at the end.
+
+    Raises Differs if they do not give the same, and Unmeasured if none but the baseline brings it.
+    """
+    workload = workload_of(benchmark, device)
+    operations: dict[str, Operation] = {}
+    baseline = subjects[0].implementation.name
+    for subject in subjects:
+        with contextlib.suppress(Unmeasured):
+            operations[subject.implementation.name] = operation(benchmark, subject, device, workload)
+    if baseline not in operations:
+        baseline = BARE_COPY
+        operations = {baseline: bare_copy(Setting(subjects[0], workload, device)), **operations}
+    closing = [one.close for one in operations.values()]
+    try:
+        if len(operations) < 2:
+            raise Unmeasured(benchmark)
+        _same(benchmark, operations, baseline)
+        counters = {}
+        for name, one in operations.items():
+            seen = count(one.run, one.ready, device)
+            one.ready()
+            one.run()
+            counters[name] = one.counts() | seen
+        gc.freeze()  # what is here by now stays, and need not be looked through between the rounds
+    except BaseException:
+        for close in closing:
+            close()
+        raise
+    contestants = {name: one.contestant for name, one in operations.items()}
+    versions = {s.implementation.name: s.implementation.version for s in subjects}
+    return Duel(benchmark, contestants, baseline, seconds, device, versions, counters), closing
+
+
+def _same(benchmark: str, operations: Mapping[str, Operation], baseline: str) -> None:
+    wanted: list[Tensor] = []
+    for name, one in operations.items():
+        one.ready()
+        found = [t.cpu() for t in one.result()]
+        if name == baseline:
+            wanted = found
+        elif wanted and (len(found) != len(wanted) or not all(map(_equal, found, wanted))):
+            raise Differs(f"{benchmark}: {name} does not give what {baseline} gives")
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
+
+
+@pytest.fixture
+def add_benchmark(request: pytest.FixtureRequest) -> Callable[[Metadata], object]:
+    """Adds an entry to what pytest-benchmark shows and saves."""
+    session: Any = request.config._benchmarksession  # type: ignore[attr-defined]
+    return partial(_append, session.benchmarks)
+
+
+def _append(benchmarks: list[Metadata], entry: Metadata) -> None:
+    benchmarks.append(entry)

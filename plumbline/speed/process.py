@@ -1,0 +1,54 @@
+"""One fresh process of a run: pytest over benchmarks/, and a line of JSON on standard output for each benchmark that ends.
+
+python -m plumbline.speed.process ARGUMENTS OF PYTEST
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from plumbline.requirements import ROOT
+
+MARK = "@benchmark "
+"""How a line begins that is for whoever started the process."""
+
+
+class Speaker:
+    """A pytest plugin. It says how many benchmarks there are, then how each ended."""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._say({"total": len(session.items)})
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._say({"broken": f"{report.nodeid}: {report.longreprtext[-1000:]}"})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or not report.passed:
+            if report.when == "teardown" and report.passed:
+                return
+            name = report.nodeid.partition("[")[2].removesuffix("]") or report.nodeid
+            crash = getattr(report.longrepr, "reprcrash", None)
+            message = str(crash.message).partition("\n")[0] if crash else ""
+            self._say({"benchmark": name, "outcome": report.outcome, "message": message})
+
+    @staticmethod
+    def _say(what: dict[str, object]) -> None:
+        print(MARK + json.dumps(what), file=sys.__stdout__, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    fixed = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    fixed += ["--benchmark-disable-gc", "-q"]
+    with contextlib.redirect_stdout(io.StringIO()):  # pytest's own words; who wants them runs pytest benchmarks/
+        return int(pytest.main([*fixed, str(ROOT / "benchmarks"), *arguments], plugins=[Speaker()]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

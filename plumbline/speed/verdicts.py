@@ -1,0 +1,79 @@
+"""What the conformance suite says of the parts that are to be timed: a speed stands only beside a pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plumbline.requirements import ROOT
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "identify": ("Identity and prefix keys",),
+    "prepare": ("Items and spans", "Preparation"),
+    "transport": ("Messages", "Pool and leases"),
+    "encode": ("Devices and moves", "Encoding and batching"),
+    "tower": ("Numerics", "Graphs"),
+    "cache": ("Cache",),
+    "embed": ("Cache", "Chunks and merge", "Encoding and batching", "Isolation and security", "Lifecycle", "Work done"),
+    "merge": ("Chunks and merge",),
+}
+"""Sections of conformance.md that are about a part."""
+SOURCES = ("adapters", "optimized", "plumbline", "reference", "tests")
+Broken = dict[str, dict[str, list[str]]]
+"""By implementation and part: the MUSTs that do not hold."""
+
+
+class VerdictError(Exception):
+    """The suite could say nothing."""
+
+
+def judge(arguments: Sequence[str], cases: int, kept: Path) -> tuple[Broken, dict[str, dict[str, str]]]:
+    """Broken MUSTs, and by implementation and part "held" or "deviation". Raises VerdictError.
+
+    arguments: of the conformance session, that say whom. cases: generated workloads in each shard. kept: a folder where verdicts
+    are kept until a source changes.
+    """
+    path = kept / f"verdict-{_digest([*arguments, str(cases)])}.json"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "plumbline.conformance", "--quick", "--cases", str(cases)]
+            status = subprocess.run([*command, *arguments, "--report", folder], cwd=ROOT).returncode
+            report = Path(folder, "conformance.json")
+            if status not in (0, 1) or not report.is_file():
+                raise VerdictError("the conformance suite could say nothing, so that no speed can be shown; see above")
+            kept.mkdir(parents=True, exist_ok=True)
+            path.write_text(report.read_text())
+    return read(json.loads(path.read_text()))
+
+
+def read(report: Any) -> tuple[Broken, dict[str, dict[str, str]]]:
+    """Of a conformance report."""
+    broken: Broken = {}
+    verdicts: dict[str, dict[str, str]] = {}
+    for entry in report["implementations"]:
+        name = entry["name"]
+        broken[name], verdicts[name] = {}, {}
+        for part, sections in SECTIONS.items():
+            mine = [r for r in entry["requirements"] if r["section"] in sections and r["level"] == "MUST"]
+            if failed := [r["id"] for r in mine if r["status"] == "failed"]:
+                broken[name][part] = failed
+            verdicts[name][part] = "deviation" if any(r["status"] == "deviation" for r in mine) else "held"
+    return broken, verdicts
+
+
+def _digest(arguments: Sequence[str]) -> str:
+    """Of the sources that a verdict depends on, files named by arguments included."""
+    found = hashlib.sha256(json.dumps(list(arguments)).encode())
+    named = [Path(text.partition("=")[2] or text).as_posix().rpartition(":") for text in arguments if ".py" in text]
+    files = [Path(before or after) for before, _, after in named]
+    files += [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
+    for path in [*files, ROOT / "conformance.md"]:
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
