@@ -79,6 +79,7 @@ def run(
         trace.crashes.append(Crash("building the parts", "", error))
         return trace
     trace.cache_budget = rig.runtime.budgets.cache_bytes
+    trace.has_device = rig.port.device.type != "cpu"
     kind = Run
     if scenario.script:
         from plumbline.recorded import RecordedRun as kind  # it is a Run itself
@@ -181,6 +182,8 @@ class Run:
                         self._send(self.path, entry)
                     elif self.scenario.lazy:
                         self._make_lazy(entry)
+                    else:
+                        self._place(entry)
                     self.trace.entries.append(entry)
 
     def _send(self, path: Path, entry: Entry) -> None:
@@ -210,6 +213,14 @@ class Run:
             entry.features[index] = features
             payload = features if isinstance(item.payload, tuple) else features[0] if features else None
             items.append(dataclasses.replace(item, payload=payload))
+        entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
+
+    def _place(self, entry: Entry) -> None:
+        """Puts those payloads on the device that come there."""
+        items = list(entry.prepared.items)
+        for index, recipe in enumerate(listed_recipes(entry.submission.recipe)[: len(items)]):
+            if recipe.on_device:
+                items[index] = self.rig.place.placed(items[index])
         entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
 
     # -- operations

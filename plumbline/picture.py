@@ -298,3 +298,5 @@ def _described(item: ItemRecipe) -> Iterator[str]:
         yield "fenced off when it is read"
     if item.gone:
         yield "its payload is gone"
+    if item.on_device:
+        yield "comes on the device, if there is one"

@@ -167,6 +167,10 @@ class Place:
         """The implementation's embed as the engine drives it."""
         return embed
 
+    def placed(self, item: Item) -> Item:
+        """The item with its payload on the run's device, as a processor there leaves it."""
+        return item
+
     def read(self, value: T, then: Callable[[T], None]) -> None:
         """``then(value)`` with tensors on the CPU, as the work that is queued by now leaves them. Calls keep their order."""
         then(value)

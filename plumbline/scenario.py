@@ -79,7 +79,8 @@ class ItemRecipe:
 
     grid: (t, h, w) in patches, or None. parts: dim 0 of each payload tensor. pieces: spans that its rows are cut into.
     span_order: how the spans are listed. strides: memory layout of the payload. fault: the tower raises on it.
-    fence: the lazy payload is fenced off when it is first read. gone: it cannot be opened.
+    fence: the lazy payload is fenced off when it is first read. gone: it cannot be opened. on_device: a payload that is not
+    lazy comes on the device of the run, if it has one.
     """
 
     modality: str = "image"
@@ -96,6 +97,7 @@ class ItemRecipe:
     fault: bool = False
     fence: bool = False
     gone: bool = False
+    on_device: bool = False
 
 
 @dataclass(frozen=True)

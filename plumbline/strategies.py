@@ -121,12 +121,17 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     """Scenarios that need nothing beyond ``claims``. largest: requests at most."""
     tower = draw(_pick([t for t in _TOWERS if _tower_needs(t) <= claims]))
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
+    device = not lazy and draw(_CHANCE[2])
     pool: list[ItemRecipe] = []
     dtypes = draw(_pick([["float32"], _DTYPES]))
     requests: list[RequestRecipe] = []
     for k in range(draw(st.integers(1, largest))):
         alike = requests and draw(_CHANCE[3])
-        new = _twin(draw, tower, claims, requests, k) if alike else _request(draw, tower, claims, pool, k, lazy, dtypes)
+        new = (
+            _twin(draw, tower, claims, requests, k)
+            if alike
+            else _request(draw, tower, claims, pool, k, lazy, device, dtypes)
+        )
         weave = new.weave and not (Cap.VIDEO in claims and Cap.SEVERAL_SPANS not in claims)
         requests.append(dataclasses.replace(new, weave=weave))
     return Scenario(
@@ -168,6 +173,7 @@ def _request(
     pool: list[ItemRecipe],
     index: int,
     lazy: bool,
+    device: bool,
     dtypes: list[str],
 ) -> RequestRecipe:
     items = []
@@ -180,6 +186,8 @@ def _request(
             item = dataclasses.replace(item, fence=True)
         elif lazy and draw(_CHANCE[12]):
             item = dataclasses.replace(item, gone=True)
+        elif device and draw(_CHANCE[2]):
+            item = dataclasses.replace(item, on_device=True)
         items.append(item)
     reuse = index > 0 and draw(_CHANCE[8])
     return RequestRecipe(

@@ -135,6 +135,8 @@ class Trace:
     scenario: Scenario
     retention: Retention = Retention.LEASE
     cache_budget: int = 0
+    has_device: bool = False
+    """Whether payloads that come on a device lie there."""
     submissions: list[Submission] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     steps: list[StepRecord] = field(default_factory=list)

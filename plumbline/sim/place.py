@@ -12,8 +12,22 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from plumbline.device_identities import moved
 from plumbline.exact import shared_frames
-from plumbline.interface import Chunk, Embed, Encoded, Failure, Merged, Packed, PackedItem, Rows, Step, Tower, TowerSpec
+from plumbline.interface import (
+    Chunk,
+    Embed,
+    Encoded,
+    Failure,
+    Item,
+    Merged,
+    Packed,
+    PackedItem,
+    Rows,
+    Step,
+    Tower,
+    TowerSpec,
+)
 from plumbline.rig import CountingPort, Place, RecordingTower
 from plumbline.sim.device import Machine, SimTensor
 from plumbline.sim.memory import Access
@@ -138,6 +152,9 @@ class SimPlace(Place):
             stream.__enter__()  # for as long as the machine is on
         self.embeds.append(WatchedEmbed(embed, self.machine, self._port))
         return self.embeds[-1]
+
+    def placed(self, item: Item) -> Item:
+        return moved(item, self._port.device)
 
     def read(self, value: T, then: Callable[[T], None]) -> None:
         read: list[Access] = []

@@ -6,7 +6,6 @@ are alone is found on the CPU, where nothing is captured.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections import Counter
@@ -82,7 +81,7 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
                 report.kernels += machine.ledger.kernels
                 report.judged += verdicts.judged
                 for violation in verdicts.violations:
-                    finding = Finding(**dataclasses.asdict(violation), seed=seed, schedule=schedule)
+                    finding = Finding(violation.requirement, violation.message, seed, schedule)
                     report.findings.setdefault(violation.requirement, finding)
             report.cases += 1
     report.seconds = time.perf_counter() - began
