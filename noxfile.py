@@ -114,6 +114,14 @@ def vllm(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time every part of optimized (or --impl) against the reference, in turns; --quick, --compare BASE, --keep."""
+    install(session, "photos", "bench")
+    found = {"PLUMBLINE_SGLANG": fetch_sglang(session, SGLANG[-1])}
+    session.run("python", "-m", "plumbline.speed", *session.posargs, env=found)
+
+
+@nox.session(default=False)
 def side_by_side(session: nox.Session) -> None:
     """Host time of optimized and of SGLang's newest release, interleaved; and transport, beside the usual ways."""
     install(session, "sglang")

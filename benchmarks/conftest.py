@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -38,6 +38,13 @@ def subjects(request: pytest.FixtureRequest) -> list[Subject]:
     specs = request.config.getoption("--impl") or DEFAULT_IMPLEMENTATIONS
     replaced = request.config.getoption("--replace")
     return [resolve("reference"), *(resolve(spec, replaced) for spec in specs if spec != "reference")]
+
+
+@pytest.fixture(scope="session")
+def wanted(request: pytest.FixtureRequest) -> Callable[[str], bool]:
+    """Whether benchmarks of this part are asked for."""
+    only = [name.partition("/")[0] for name in request.config.getoption("--only")]
+    return lambda part: not only or part in only
 
 
 @pytest.fixture(scope="session")

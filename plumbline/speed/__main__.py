@@ -27,6 +27,7 @@ from plumbline.speed.record import Record, parse
 from plumbline.speed.verdicts import VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
+PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
 FULL, QUICK = (5, 1.0, 100), (1, 0.25, 25)
 """Processes, seconds for each benchmark in each of them, and generated workloads in each shard for the verdict."""
 
@@ -87,13 +88,20 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     known = [f"--deviations={options.deviations}"] if options.deviations else []
     console.print(f"{subject.implementation.name} against the reference; first whether it is right")
     broken, verdicts = judge([*whom, *known], cases, options.report)
-    given = [*whom, f"--seconds={seconds}", f"--device={options.device}", *(f"--only={only}" for only in options.only)]
+    files = [PARTS] if options.quick or options.device == "cuda" else [PARTS, *PEERS]
+    given = [
+        *files,
+        *whom,
+        f"--seconds={seconds}",
+        f"--device={options.device}",
+        *(f"--only={only}" for only in options.only),
+    ]
     console.print(f"now its times, in {options.processes or processes} processes")
     data = measure(given, options.processes or processes, Ticker(console).done)
     withhold(data, broken)
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
-        entry["extra_info"]["verdict"] = verdicts.get(name, {}).get(part, "")
+        entry["extra_info"]["verdict"] = verdicts.get(name.partition(",")[0], {}).get(part, "")
     data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": given}
     record = parse(data, "bench.json")
     show(record, console)

@@ -49,10 +49,8 @@ class Duel:
         runs, rounds = self._plan(contestants)
         samples = in_turns(contestants, rounds, warmup=1, runs=runs)
         for name, seconds in samples.items():
-            entry = Metadata(self._fixture(name), iterations=1, options={})
-            for k in range(0, len(seconds), 2 * runs):
-                entry.update(statistics.fmean(seconds[k : k + 2 * runs]))  # a round is one sample
-            add(entry)
+            means = [statistics.fmean(seconds[k : k + 2 * runs]) for k in range(0, len(seconds), 2 * runs)]
+            add(self._entry(name, means))
 
     def _waited(self, one: Contestant) -> Contestant:
         if self.device.type != "cuda":
@@ -79,27 +77,50 @@ class Duel:
         runs = max(1, min(MOST_RUNS, round(TURN / min(once))))
         return runs, max(FEWEST_ROUNDS, min(MOST_ROUNDS, round(self.seconds / (2 * runs * cycle))))
 
-    def _fixture(self, name: str) -> Any:
-        """What pytest-benchmark asks of a fixture."""
-        extra = {
-            "benchmark": self.benchmark,
-            "implementation": name,
-            "version": self.versions.get(name, ""),
-            "device": self.device.type,
-            "baseline": "" if name == self.baseline else self.baseline,
-            "counters": dict(self.counters.get(name, {})),
-        }
-        return SimpleNamespace(
-            name=f"{self.benchmark}[{name}]",
-            fullname=f"{self.benchmark}[{name}]",
-            group=self.benchmark,
-            param=name,
-            params={"implementation": name},
-            extra_info=extra,
-            cprofile_stats=None,
-            cprofile_dump=None,
-            has_error=False,
+    def _entry(self, name: str, samples: Sequence[float]) -> Metadata:
+        return entry(
+            self.benchmark,
+            name,
+            samples,
+            "" if name == self.baseline else self.baseline,
+            self.device,
+            self.versions.get(name, ""),
+            self.counters.get(name, {}),
         )
+
+
+def entry(
+    benchmark: str,
+    implementation: str,
+    samples: Sequence[float],
+    baseline: str,
+    device: torch.device,
+    version: str = "",
+    counters: Mapping[str, int] = {},
+) -> Metadata:
+    """What pytest-benchmark shows and saves. samples: seconds of one run, one for each round."""
+    fixture = SimpleNamespace(
+        name=f"{benchmark}[{implementation}]",
+        fullname=f"{benchmark}[{implementation}]",
+        group=benchmark,
+        param=implementation,
+        params={"implementation": implementation},
+        extra_info={
+            "benchmark": benchmark,
+            "implementation": implementation,
+            "version": version,
+            "device": device.type,
+            "baseline": baseline,
+            "counters": dict(counters),
+        },
+        cprofile_stats=None,
+        cprofile_dump=None,
+        has_error=False,
+    )
+    made = Metadata(fixture, iterations=1, options={})
+    for sample in samples:
+        made.update(sample)
+    return made
 
 
 class Differs(AssertionError):

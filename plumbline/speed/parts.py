@@ -160,6 +160,8 @@ def _spans(made: Sequence[Prepared | Failure]) -> list[Tensor]:
 
 def transport(s: Setting) -> Operation:
     """From publishing to the last release, both sides in this process, until all that was leased is free again."""
+    if s.device.type != "cpu":
+        raise Unmeasured("a device's memory is not shared within one process; benchmarks.device_transport has two")
     made, prepared = _part(s, "transport")(s.runtime), s.prepared()
     worker, rank = made.publisher(0), made.subscriber(0)
     rank.beat()
@@ -306,17 +308,17 @@ def merge(s: Setting) -> Operation:
     """Each step's rows into the step's input embeddings."""
     merge = _part(s, "merge")(s.runtime)
     prepared = s.prepared()
-    embed_tokens = table()
+    embed_tokens = table(s.device)
     ids = {p.request_id: p.token_ids for p in prepared}
     steps = []
     draw = torch.Generator().manual_seed(5)
-    rows = torch.randn(max(len(i) for i in ids.values()), SPEC.hidden_size, generator=draw).to(SPEC.dtype)
+    rows = torch.randn(max(len(i) for i in ids.values()), SPEC.hidden_size, generator=draw).to(SPEC.dtype).to(s.device)
     for chunks in _steps(prepared):
         made = []
         for c in chunks:
             part = ids[c.request_id][c.lo : c.hi]
             positions = (part >= SPEC.vocab_size).nonzero().flatten() + c.lo
-            mine = rows[positions]
+            mine = rows[positions.to(s.device)]
             made.append(Rows(c.request_id, c.lo, c.hi, positions, mine, (mine,)))
         steps.append((made, torch.cat([ids[c.request_id][c.lo : c.hi] for c in chunks])))
 

@@ -1,4 +1,4 @@
-"""One fresh process of a run: pytest over benchmarks/, and a line of JSON on standard output for each benchmark that ends.
+"""One fresh process of a run: pytest over files of benchmarks/, and a line of JSON for each benchmark that ends.
 
 python -m plumbline.speed.process ARGUMENTS OF PYTEST
 """
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     fixed = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
     fixed += ["--benchmark-disable-gc", "-q"]
     with contextlib.redirect_stdout(io.StringIO()):  # pytest's own words; who wants them runs pytest benchmarks/
-        return int(pytest.main([*fixed, str(ROOT / "benchmarks"), *arguments], plugins=[Speaker()]))
+        return int(pytest.main([*fixed, *arguments], plugins=[Speaker()]))
 
 
 if __name__ == "__main__":

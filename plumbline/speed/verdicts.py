@@ -22,8 +22,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "cache": ("Cache",),
     "embed": ("Cache", "Chunks and merge", "Encoding and batching", "Isolation and security", "Lifecycle", "Work done"),
     "merge": ("Chunks and merge",),
+    "between processes": ("Messages", "Pool and leases"),
+    "beside SGLang": ("Items and spans", "Identity and prefix keys", "Preparation", "Cache", "Chunks and merge"),
 }
-"""Sections of conformance.md that are about a part."""
+"""Sections of conformance.md that are about a part, which is what a benchmark's name begins with."""
 SOURCES = ("adapters", "optimized", "plumbline", "reference", "tests")
 Broken = dict[str, dict[str, list[str]]]
 """By implementation and part: the MUSTs that do not hold."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -155,8 +154,8 @@ class Known:
         return [self.by_payload[item.payload.data_ptr()] for item in items if isinstance(item.payload, Tensor)]
 
 
-def table() -> Callable[[Tensor], Tensor]:
-    """The language model's embeddings."""
+def table(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The language model's embeddings, which brings ids to ``device`` itself."""
     draw = torch.Generator().manual_seed(2)
-    weight = torch.randn(VOCABULARY, HIDDEN, generator=draw).to(SPEC.dtype)
-    return partial(torch.nn.functional.embedding, weight=weight)
+    weight = torch.randn(VOCABULARY, HIDDEN, generator=draw).to(SPEC.dtype).to(device)
+    return lambda ids: torch.nn.functional.embedding(ids.to(device), weight)
