@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from plumbline.speed import imports
-from plumbline.speed.record import Key, Measurement, Ratio, Record, RecordError, hardware, read
+from plumbline.speed.record import Key, Measurement, Ratio, Record, RecordError, read
 
 OTHERS = {
     "conformance report": {"suite", "requirements"},
@@ -104,19 +103,19 @@ def series(records: Iterable[Record]) -> list[Series]:
     return [Series(key, tuple(points)) for key, points in sorted(found.items())]
 
 
-def find(folder: Path, base: str, environment: Mapping[str, Any]) -> Record:
-    """The record to compare with. base: a file, or, of this hardware and in the folder, "last", or the start of a commit.
+def find(folder: Path, base: str, hardware: str) -> Record:
+    """The record to compare with: base is a file, or the start of a commit, or "last".
 
-    environment: of whoever asks, as in a record. Of a commit's records, the newest. Raises BaseNotFound, and RecordError for a
-    file that is no record.
+    The latter two are looked for in the folder, among the records of this hardware, as in a key; of a commit's records, the
+    newest is taken. Raises BaseNotFound, and RecordError for a file that is no record.
     """
     for path in (Path(base), folder / base):
         if path.is_file():
             return imports.read(path)
-    ours = [r for r in _ours(folder) if _same_hardware(r.environment, environment)]
+    ours = [r for r in _ours(folder) if any(m.key.hardware == hardware for m in r.measurements)]
     fitting = [r for r in ours if base == "last" or _is_of(r, base)]
     if not fitting:
-        raise BaseNotFound(_nothing(folder, base, ours))
+        raise BaseNotFound(_nothing(folder, base, hardware, ours))
     commits = {r.commit.rstrip("+") for r in fitting}
     if base != "last" and len(commits) > 1:
         raise BaseNotFound(f"{base} is the start of several commits that have records: {', '.join(sorted(commits))}")
@@ -150,19 +149,13 @@ def _ours(folder: Path) -> list[Record]:
     return sorted((r for r in found if r.profile), key=_age)
 
 
-def _same_hardware(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """A GPU's host may differ in what it is, and in its cores."""
-    device = "cuda" if b.get("gpu") else "cpu"
-    return bool(a.get("gpu")) == bool(b.get("gpu")) and hardware(a, device) == hardware(b, device)
-
-
 def _is_of(record: Record, base: str) -> bool:
     """base may be longer than the abbreviated commit."""
     commit = record.commit.rstrip("+")
     return bool(commit and base) and (commit.startswith(base) or base.startswith(commit))
 
 
-def _nothing(folder: Path, base: str, ours: list[Record]) -> str:
+def _nothing(folder: Path, base: str, hardware: str, ours: list[Record]) -> str:
     known = "; ".join(f"{r.commit or 'no commit'} of {r.when} ({r.name})" for r in reversed(ours))
     return f"no record is {base!r}: neither a file, nor a commit with a record of this hardware in {folder}. " + (
         f"There are: {known}" if known else "There are none of this hardware yet: nox -s bench writes one"

@@ -16,6 +16,7 @@ from plumbline.speed.record import RecordError, read
 HISTORY = Path(__file__).parents[2] / "benchmarks" / "history"
 PLAIN = Path(__file__).parent / "pytest_benchmark"
 CPU: dict[str, Any] = {"torch": "2.13.0", "cpu": "A", "cores": 2, "gpu": None, "driver": ""}
+HERE = "A, 2 cores"
 GPU = CPU | {"cpu": "B", "cores": 64, "gpu": "NVIDIA H200", "driver": "580"}
 
 
@@ -116,33 +117,33 @@ def folder(tmp_path: Path) -> Path:
     ("base", "name"), [("abcdef", "2.json"), ("abcdef1" + "0" * 33, "2.json"), ("abc0", "3.json"), ("last", "2.json")]
 )
 def test_a_base_is_the_newest_record_of_the_same_hardware(folder: Path, base: str, name: str) -> None:
-    assert find(folder, base, CPU).name == name
+    assert find(folder, base, HERE).name == name
 
 
 def test_a_base_may_be_a_file(folder: Path) -> None:
-    assert find(folder, "4.json", CPU).name == "4.json"
-    assert find(folder, str(folder / "4.json"), CPU).name == "4.json"
-    assert find(folder, str(PLAIN / "with_data.json"), CPU).profile == ""
+    assert find(folder, "4.json", HERE).name == "4.json"
+    assert find(folder, str(folder / "4.json"), HERE).name == "4.json"
+    assert find(folder, str(PLAIN / "with_data.json"), HERE).profile == ""
     with pytest.raises(RecordError, match=r"broken\.json"):
-        find(folder, "broken.json", CPU)
+        find(folder, "broken.json", HERE)
 
 
-def test_a_gpu_is_the_hardware_whatever_its_host(folder: Path) -> None:
-    assert find(folder, "last", GPU | {"cpu": "C"}).name == "5.json"
+def test_a_gpu_is_hardware_of_its_own(folder: Path) -> None:
+    assert find(folder, "last", "NVIDIA H200").name == "5.json"
 
 
 def test_what_is_not_there_is_answered_with_what_is(folder: Path) -> None:
     with pytest.raises(
         BaseNotFound, match=r"abcdef1 of 2026-11-28 \(2\.json\); abcdef1 .*; abc0000 of 2026-11-26"
     ) as info:
-        find(folder, "fffffff", CPU)
+        find(folder, "fffffff", HERE)
     assert "4.json" not in str(info.value)
-    with pytest.raises(BaseNotFound, match="none of this hardware yet: nox -s bench"):
-        find(folder, "last", CPU | {"cpu": "Z"})
+    with pytest.raises(BaseNotFound, match="none of that hardware yet: nox -s bench"):
+        find(folder, "last", "Z, 2 cores")
     with pytest.raises(BaseNotFound, match="several commits that have records: abc0000, abcdef1"):
-        find(folder, "abc", CPU)
+        find(folder, "abc", HERE)
     with pytest.raises(BaseNotFound, match="no record is ''"):
-        find(folder, "", CPU)
+        find(folder, "", HERE)
 
 
 # ------------------------------------------------------------------------------------------------------------ imports
