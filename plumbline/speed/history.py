@@ -157,9 +157,8 @@ def _is_of(record: Record, base: str) -> bool:
 
 def _nothing(folder: Path, base: str, hardware: str, ours: list[Record]) -> str:
     known = "; ".join(f"{r.commit or 'no commit'} of {r.when} ({r.name})" for r in reversed(ours))
-    return f"no record is {base!r}: neither a file, nor a commit with a record of this hardware in {folder}. " + (
-        f"There are: {known}" if known else "There are none of this hardware yet: nox -s bench writes one"
-    )
+    there = f"There are: {known}" if known else "There are none of that hardware yet: nox -s bench -- --keep writes one"
+    return f"no record is {base!r}: neither a file, nor a commit with a record of {hardware} in {folder}. {there}"
 
 
 def _age(record: Record) -> tuple[datetime, str]:
