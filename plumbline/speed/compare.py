@@ -1,0 +1,234 @@
+"""Whether a record is slower than another: a verdict for each series, and for each exact counter.
+
+for change in compare(base, new): print(change)      # change.fails: it got worse
+confirm(change, again)                               # again: a record of the same code as new, from fresh processes
+
+A series fails where even the low end of its change's interval is above the threshold. What is above it by its middle alone is
+``suspected``: measured again, both runs together decide. docs/regressions.md says how often this is wrong. The time of a
+baseline has no verdict: it is what others are measured by, and stands beside theirs.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from plumbline.speed.intervals import Interval, Process, change, processes
+from plumbline.speed.record import Key, Measurement, Record
+
+THRESHOLD = 0.03
+"""A change below this does not matter in practice."""
+LARGE = 0.10
+"""An interval that reaches beyond this cannot call a series the same."""
+OTHERS = 3
+"""Other benchmarks' baselines that it takes to tell how much the whole machine has drifted."""
+
+
+class Verdict(StrEnum):
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "same"
+    UNCLEAR = "unclear"
+    BASELINE_MOVED = "baseline moved"
+    COUNTER_GREW = "counter grew"
+    COUNTER_FELL = "counter fell"
+    GONE = "gone"
+    WITHHELD = "withheld"
+    NEW = "new"
+    NOT_COMPARABLE = "not comparable"
+
+
+FAILURES = {Verdict.SLOWER, Verdict.COUNTER_GREW, Verdict.GONE}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of one series, or of one of its counters.
+
+    interval: of the time over the baseline's, in logarithms; of the time alone where nothing ran in turns with it.
+    itself, baseline_itself: the factors of both sides' own seconds, which drift with the machine. drift: the same of the other
+    benchmarks' baselines, None where they are too few. counter, old, new: where it is about a counter. before, after: what the
+    interval was computed from. reason: of what is gone, withheld or not comparable.
+    """
+
+    key: Key
+    verdict: Verdict
+    interval: Interval | None = None
+    baseline: str = ""
+    itself: float = 1.0
+    baseline_itself: float | None = None
+    drift: float | None = None
+    counter: str = ""
+    old: int | None = None
+    new: int | None = None
+    reason: str = ""
+    before: tuple[Process, ...] = ()
+    after: tuple[Process, ...] = ()
+    threshold: float = THRESHOLD
+
+    @property
+    def fails(self) -> bool:
+        return self.verdict in FAILURES
+
+    @property
+    def suspected(self) -> bool:
+        """Worth measuring again before it is believed, or dismissed."""
+        return (
+            self.interval is not None
+            and self.interval.middle > math.log1p(self.threshold)
+            and self.verdict in {Verdict.SLOWER, Verdict.SAME, Verdict.UNCLEAR}
+        )
+
+    def __str__(self) -> str:
+        about = f"{self.key.benchmark} of {self.key.implementation or 'plain benchmark'}: {self.verdict}"
+        if self.counter:
+            return f"{about}: {self.counter}, {self.old} -> {'not counted' if self.new is None else self.new}"
+        if self.interval is None:
+            return about + (f": {self.reason}" if self.reason else "")
+        low, high = (_percent(math.exp(end)) for end in (self.interval.low, self.interval.high))
+        if not self.baseline:
+            return f"{about}: {_percent(math.exp(self.interval.middle))} [{low}, {high}], drift included"
+        text = f"{about}: {_percent(math.exp(self.interval.middle))} [{low}, {high}] over {self.baseline}"
+        text += f"; itself {_percent(self.itself)}, {self.baseline} {_percent(self.baseline_itself or 1.0)}"
+        return text + (f", the other baselines {_percent(self.drift)}" if self.drift else "")
+
+
+def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Change]:
+    """Of every series that either has, failures first, then by key. threshold: 0.03 is 3 %."""
+    moved = _baselines(base, new)
+    baselines = {(m.key.benchmark, m.baseline) for m in new.measurements if m.baseline}
+    found: list[Change] = []
+    left = {m.key: m for m in base.measurements}
+    unmatched = []
+    for m in new.measurements:
+        old = left.pop(m.key, None)
+        if old is None:
+            unmatched.append(m)
+        else:
+            if (m.key.benchmark, m.key.implementation) not in baselines:
+                found.append(_of_times(base, new, old, m, moved, threshold))
+            found += _of_counters(old, m)
+    for m in unmatched:
+        old = next((o for o in left.values() if _same_elsewhere(o.key, m.key)), None)
+        if old is None:
+            found.append(Change(m.key, Verdict.NEW))
+        else:
+            del left[old.key]
+            found.append(Change(m.key, Verdict.NOT_COMPARABLE, reason=_differences(old.key, m.key)))
+            found += _of_counters(old, m)
+    found += [_missing(old, base, new) for old in left.values()]
+    return sorted(found, key=lambda c: (not c.fails, c.key, c.counter))
+
+
+def confirm(change_: Change, again: Record) -> Change:
+    """With both runs' processes together. As it was where ``again`` does not have the series, or it is about a counter."""
+    m = next((m for m in again.measurements if m.key == change_.key), None)
+    if m is None or change_.interval is None:
+        return change_
+    baseline = _in_turns(again, m)
+    if bool(baseline) != bool(change_.baseline):
+        return change_
+    after = (*change_.after, *processes(m, baseline))
+    interval = change(change_.before, after, bool(baseline))
+    return _judged(replace(change_, interval=interval, after=after))
+
+
+def _of_times(
+    base: Record, new: Record, old: Measurement, m: Measurement, moved: Mapping[str, float], threshold: float
+) -> Change:
+    before, after = _in_turns(base, old), _in_turns(new, m)
+    if old.baseline != m.baseline or (before is None) != (after is None):
+        reason = f"was measured over {old.baseline or 'nothing'}, now over {m.baseline or 'nothing'}"
+        return Change(m.key, Verdict.NOT_COMPARABLE, reason=reason)
+    if before and after and before.version != after.version:
+        reason = f"{m.baseline} was {before.version or 'of no version'}, now is {after.version or 'of no version'}"
+        return Change(m.key, Verdict.NOT_COMPARABLE, reason=reason)
+    sides = processes(old, before), processes(m, after)
+    others = [factor for benchmark, factor in moved.items() if benchmark != m.key.benchmark]
+    return _judged(
+        Change(
+            key=m.key,
+            verdict=Verdict.UNCLEAR,
+            interval=change(*sides, after is not None),
+            baseline=m.baseline if after else "",
+            itself=m.median / old.median,
+            baseline_itself=after.median / before.median if before and after else None,
+            drift=statistics.median(others) if len(others) >= OTHERS else None,
+            before=sides[0],
+            after=sides[1],
+            threshold=threshold,
+        )
+    )
+
+
+def _judged(found: Change) -> Change:
+    """With the verdict that its interval gives."""
+    assert found.interval is not None
+    limit = math.log1p(found.threshold)
+    if found.interval.low > limit or found.interval.high < -limit:
+        verdict = Verdict.SLOWER if found.interval.low > limit else Verdict.FASTER
+        if _baseline_moved(found, found.interval.middle):
+            verdict = Verdict.BASELINE_MOVED
+    elif max(found.interval.high, -found.interval.low) < math.log1p(max(LARGE, found.threshold)):
+        verdict = Verdict.SAME
+    else:
+        verdict = Verdict.UNCLEAR
+    return replace(found, verdict=verdict)
+
+
+def _baseline_moved(found: Change, ratio: float) -> bool:
+    """Beside the other baselines, it stood still, and its own baseline made at least three quarters of the change."""
+    if found.drift is None or found.baseline_itself is None:
+        return False
+    itself, baseline = math.log(found.itself / found.drift), math.log(found.baseline_itself / found.drift)
+    return abs(itself) < math.log1p(found.threshold) and -baseline / ratio > 0.75
+
+
+def _baselines(base: Record, new: Record) -> dict[str, float]:
+    """By benchmark, the factor of the baseline's own time."""
+    before = {m.key: m for m in base.measurements}
+    after = [baseline for m in new.measurements if (baseline := new.baseline_of(m))]
+    return {m.key.benchmark: m.median / before[m.key].median for m in after if m.key in before}
+
+
+def _of_counters(old: Measurement, m: Measurement) -> Iterator[Change]:
+    for name, count in old.counters.items():
+        now = m.counters.get(name)
+        if now != count:
+            verdict = Verdict.GONE if now is None else Verdict.COUNTER_GREW if now > count else Verdict.COUNTER_FELL
+            yield Change(m.key, verdict, counter=name, old=count, new=now)
+
+
+def _missing(old: Measurement, base: Record, new: Record) -> Change:
+    key = old.key
+    for withheld in new.withheld:
+        if (withheld.benchmark, withheld.implementation) == (key.benchmark, key.implementation):
+            return Change(key, Verdict.WITHHELD, reason=withheld.reason)
+    if base.profile != new.profile:
+        reason = f"not in this record, whose profile is {new.profile or 'none'}, not {base.profile or 'none'}"
+        return Change(key, Verdict.NOT_COMPARABLE, reason=reason)
+    return Change(key, Verdict.GONE, reason="was measured, and is not any more")
+
+
+def _in_turns(record: Record, m: Measurement) -> Measurement | None:
+    """Its baseline, if that has as many rounds."""
+    other = record.baseline_of(m) if m.baseline else None
+    same = other is not None and (other.processes, other.round_of) == (m.processes, m.round_of)
+    return other if same else None
+
+
+def _same_elsewhere(a: Key, b: Key) -> bool:
+    """The same benchmark with another torch, driver or chip, on the same kind of device."""
+    return (a.benchmark, a.implementation, bool(a.driver)) == (b.benchmark, b.implementation, bool(b.driver))
+
+
+def _differences(old: Key, new: Key) -> str:
+    names = [name for name in ("hardware", "driver", "torch") if getattr(old, name) != getattr(new, name)]
+    return "; ".join(f"{name} was {getattr(old, name)}, now is {getattr(new, name)}" for name in names)
+
+
+def _percent(factor: float) -> str:
+    return f"{100 * (factor - 1):+.1f} %"
