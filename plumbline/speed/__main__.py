@@ -2,6 +2,8 @@
 
     python -m plumbline.speed [--impl SPEC] [--quick] [--compare BASE] ...
 
+With --compare, what looks slower is measured again in as many fresh processes before it is believed.
+
 Exit status: 0 measured, and nothing became slower; 1 something did, or an exact counter grew, or a speed was withheld; 2 nothing
 could be measured or compared.
 """
@@ -22,8 +24,11 @@ from rich.table import Table
 
 from plumbline.requirements import ROOT
 from plumbline.resolve import SpecError, resolve
+from plumbline.results import environment
+from plumbline.speed.compare import Verdict, compare, confirm
+from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
-from plumbline.speed.record import Record, parse
+from plumbline.speed.record import Record, RecordError, parse
 from plumbline.speed.verdicts import VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
@@ -41,6 +46,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--deviations", metavar="FILE", help="known failures, each with a witness (TOML)")
     parser.add_argument("--quick", action="store_true", help="one process and few rounds: in under a minute")
     parser.add_argument("--only", metavar="PART[/WORKLOAD]", action="append", default=[], help="leave out the others")
+    parser.add_argument(
+        "--compare", metavar="BASE", help="a record's file, a commit that benchmarks/history has, or last"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where payloads and rows are")
     parser.add_argument(
         "--processes", type=int, metavar="N", help=f"fresh processes (default: {FULL[0]}, quick {QUICK[0]})"
@@ -73,9 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = arguments(argv)
     console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120  # a log has no edge to wrap at
     try:
         return _main(options, console)
-    except (SpecError, MeasureError, VerdictError) as error:
+    except (SpecError, MeasureError, VerdictError, RecordError, BaseNotFound) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 2
 
@@ -83,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace, console: Console) -> int:
     began = time.time()
     subject = resolve(options.impl, options.replace)
+    base = find(HISTORY, options.compare, environment()) if options.compare else None
     processes, seconds, cases = QUICK if options.quick else FULL
+    processes = options.processes or processes
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
     known = [f"--deviations={options.deviations}"] if options.deviations else []
     console.print(f"{subject.implementation.name} against the reference; first whether it is right")
@@ -107,7 +119,26 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
-    return 1 if record.withheld else 0
+    slower = base is not None and _compared(base, record, given, processes, console)
+    return 1 if record.withheld or slower else 0
+
+
+def _compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
+    """Whether anything got worse since ``base``. What is suspected is measured again first."""
+    changes = compare(base, record)
+    suspects = sorted({c.key.benchmark for c in changes if c.suspected})
+    if suspects:
+        console.print(f"measuring again: {', '.join(suspects)}")
+        only = [f"--only={name}" for name in suspects]
+        again = parse(measure([*given, *only], processes, Ticker(console).done), "again")
+        changes = [confirm(c, again) if c.suspected else c for c in changes]
+    console.print(f"since {base.commit or base.name}, of {base.when}:")
+    for c in changes:
+        if c.verdict is not Verdict.SAME:
+            console.print(f"  [{'red' if c.fails else 'default'}]{escape(str(c))}[/]")
+    same = sum(c.verdict is Verdict.SAME for c in changes)
+    console.print(f"{same} of {len(changes)} the same; {sum(c.fails for c in changes)} got worse")
+    return any(c.fails for c in changes)
 
 
 def _write(data: dict[str, Any], record: Record, options: argparse.Namespace) -> list[Path]:
@@ -123,8 +154,8 @@ def _write(data: dict[str, Any], record: Record, options: argparse.Namespace) ->
 
 def show(record: Record, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("benchmark", "implementation", "median", "over", "ratio, 95 %", "copied", ""):
-        table.add_column(name, justify="right" if name in ("median", "copied") else "left", no_wrap=True)
+    for name in ("benchmark", "", "median", "ratio, 95 %", "over", "copied", "suite"):
+        table.add_column(name, justify="right" if name in ("median", "copied") else "left", overflow="fold")
     for m in record.measurements:
         if m.baseline or all(m.key.implementation != other.baseline for other in record.measurements):
             shown = f"{m.ratio.middle:.3f} [{m.ratio.low:.3f}, {m.ratio.high:.3f}]" if m.ratio else ""
