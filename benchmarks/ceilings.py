@@ -151,17 +151,20 @@ def derive() -> dict[str, Any]:
     }
 
 
+def text() -> str:
+    """The file, a point of a table to a line."""
+    return re.sub(r"\[\s+([\d.e+]+),\s+([\d.e+]+)\s+\]", r"[\1, \2]", json.dumps(derive(), indent=1)) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--check", action="store_true", help="write nothing: whether the file is what would be written")
     options = parser.parse_args()
-    text = json.dumps(derive(), indent=1) + "\n"
-    text = re.sub(r"\[\s+([\d.e+]+),\s+([\d.e+]+)\s+\]", r"[\1, \2]", text)
-    if options.check and options.out.read_text(encoding="utf-8") != text:
+    if options.check and options.out.read_text(encoding="utf-8") != text():
         raise SystemExit(f"{options.out} does not follow from the raw results")
     if not options.check:
-        options.out.write_text(text, encoding="utf-8")
+        options.out.write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

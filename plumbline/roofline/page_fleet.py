@@ -78,10 +78,10 @@ def checks(ceilings: Ceilings, requests: int) -> Html:
     text = (
         f"The same engine played event by event, {requests:,} requests a run, which shares no formula with the paper's: a mean "
         "with its standard error, how often a request meets as many payloads as paper makes room for (in a pool without end, and "
-        "in one of that size, where others go another way), and what happens at twice the rate that saturates."
+        "in one of that size, where others go another way), and what gets done when all requests come at once."
     )
     titles = ["configuration", "leased: paper", "simulated", "slots", "as many met: paper", "simulated", "in that pool"]
-    titles += ["saturates: paper", "throughput, flooded", "busiest then"]
+    titles += ["saturates: paper", "flooded", "busiest then"]
     rows = []
     for configuration in CONFIGURATIONS:
         found = compare(configuration, ceilings, requests=requests, seed=SEED)
@@ -94,7 +94,7 @@ def checks(ceilings: Ceilings, requests: int) -> Html:
             f"{found.seen.leased:.2f} ± {found.seen.error:.2f}",
             str(paper.slots),
             f"{paper.beyond:.4f}",
-            f"{found.seen.met(paper.slots):.4f}",
+            "{:.4f} ± {:.4f}".format(*found.seen.met(paper.slots)),
             f"{found.finite.full:.4f}",
             f"{paper.bottleneck}, {units.per_second(paper.saturation[paper.bottleneck])}",
             units.per_second(found.flooded.throughput),

@@ -8,7 +8,7 @@ from plumbline.roofline.ceilings import Ceilings
 from plumbline.roofline.fleet import Fleet, Plan, plan
 from plumbline.roofline.request import Request
 from plumbline.roofline.services import services
-from plumbline.roofline.simulate import Seen, simulate
+from plumbline.roofline.simulate import Flood, Seen, flood, simulate
 
 OUT = 4096
 """Hidden size of Qwen3-VL-8B."""
@@ -76,7 +76,7 @@ CHAT = PRESETS[0].request
 CONFIGURATIONS = (
     Configuration("a rank reads 50 ms late on average", CHAT, Fleet(rate=100, late=0.05, full=0.05)),
     Configuration("payloads stay leased for half a second", CHAT, Fleet(rate=200, late=0.001, kept=0.5, full=0.05)),
-    Configuration("the ViT is busy for 78 % of the time", CHAT, Fleet(rate=440, late=0.002, full=0.05)),
+    Configuration("arrivals at 78 % of what saturates the ViT", CHAT, Fleet(rate=440, late=0.002, full=0.05)),
     Configuration(
         "4 ranks share 4 images, each 10 ms late",
         Request("qwen3_vl", (IMAGE,) * 4, 64, OUT, ranks=4),
@@ -90,25 +90,24 @@ CONFIGURATIONS = (
 class Comparison:
     """paper and seen: in a pool without end. finite: the same in a pool of as many slots as paper asks for.
 
-    flooded: with arrivals at twice the rate that saturates the engine.
+    flooded: with all requests at once.
     """
 
     paper: Plan
     seen: Seen
     finite: Seen
-    flooded: Seen
+    flooded: Flood
 
 
 def compare(of: Configuration, ceilings: Ceilings, *, requests: int, seed: int) -> Comparison:
     needs, fleet = services(of.request, ceilings), of.fleet
     paper = plan(fleet, needs)
-    assert paper.bottleneck, "a configuration uses at least one resource"
 
-    def played(rate: float, slots: int | None, number: int, count: int) -> Seen:
+    def played(slots: int | None, number: int) -> Seen:
         return simulate(
             needs,
-            rate=rate,
-            requests=count,
+            rate=fleet.rate,
+            requests=requests,
             seed=number,
             ranks=fleet.ranks,
             workers=fleet.workers,
@@ -117,10 +116,5 @@ def compare(of: Configuration, ceilings: Ceilings, *, requests: int, seed: int) 
             slots=slots,
         )
 
-    most = paper.saturation[paper.bottleneck] or 0.0
-    return Comparison(
-        paper,
-        played(fleet.rate, None, seed, requests),
-        played(fleet.rate, paper.slots, seed + 1, requests),
-        played(2 * most, None, seed + 2, requests // 4),
-    )
+    flooded = flood(needs, requests=requests, seed=seed, ranks=fleet.ranks, workers=fleet.workers, late=fleet.late)
+    return Comparison(paper, played(None, seed), played(paper.slots, seed + 1), flooded)

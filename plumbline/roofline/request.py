@@ -181,6 +181,7 @@ def row_bytes(request: Request) -> int:
 
 
 def _merge(request: Request, ceilings: Ceilings) -> Stage:
-    rows = sum(request.tower.rows(grid) for grid in request.grids)
+    of = request.tower
+    rows = sum(of.rows(grid) for grid in request.grids)
     each = 2 * (rows * row_bytes(request) + NUMBER * request.hidden * request.text)
     return Stage("merge", {HBM: each * request.ranks}, {}, 1e6 * ceilings.seconds(each, HBM), HBM)

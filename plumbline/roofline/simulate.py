@@ -18,23 +18,31 @@ WINDOWS = 20
 
 @dataclass(frozen=True)
 class Seen:
-    """Of one run, after its first tenth. leased: mean payloads in the pool, over time; error: standard error of that mean.
+    """Of one run, after its first tenth. leased: mean payloads in the pool, over time, and its standard error.
 
-    full: fraction of requests that found no room; taken: how often each number of payloads was met by a request.
-    throughput: requests finished a second. busy: fraction of the time that each resource worked.
+    full: fraction of requests that found no room. taken: by window, how often a request met each number of payloads.
     """
 
-    requests: int
     leased: float
     error: float
     full: float
-    taken: dict[int, int]
+    taken: tuple[dict[int, int], ...]
+
+    def met(self, slots: int) -> tuple[float, float]:
+        """Fraction of requests that met that many payloads or more, and its standard error."""
+        found = [
+            sum(times for many, times in window.items() if many >= slots) / sum(window.values())
+            for window in self.taken
+        ]
+        return statistics.fmean(found), statistics.stdev(found) / len(found) ** 0.5
+
+
+@dataclass(frozen=True)
+class Flood:
+    """Of one run in which all requests arrive at once. throughput: requests a second. busy: fraction, of each resource."""
+
     throughput: float
     busy: dict[str, float]
-
-    def met(self, slots: int) -> float:
-        """Fraction of requests that met that many payloads or more."""
-        return sum(times for taken, times in self.taken.items() if taken >= slots) / sum(self.taken.values())
 
 
 @dataclass
@@ -90,7 +98,7 @@ class Engine:
         self.waiting: list[bool] = []
         self.encoding = False
         self.encoded = 0.0
-        self.leased = self.full = self.finished = self.met = 0
+        self.leased = self.full = self.finished = 0
         self.area = 0.0
         self.taken: dict[int, int] = {}
 
@@ -113,7 +121,6 @@ class Engine:
         def lease() -> None:
             nonlocal held
             self.taken[self.leased] = self.taken.get(self.leased, 0) + 1
-            self.met += 1
             held = self.slots is None or self.leased < self.slots
             self.full += not held
             self.leased += held
@@ -187,33 +194,37 @@ def simulate(
         nonlocal left
         left -= 1
         engine.arrive()
-        if left:
-            engine.after(engine.random.expovariate(rate), arrivals)
+        engine.after(engine.random.expovariate(rate), arrivals)
+
+    def play(until: int) -> None:
+        while left > until:
+            engine.step()
 
     engine.after(engine.random.expovariate(rate), arrivals)
-    spans, begun = requests // 10, requests - requests // 10
-    while left > begun:
-        engine.step()
-    start, finished = engine.now, engine.finished
-    engine.taken, engine.full, engine.met, engine.area, engine.encoded = {}, 0, 0, 0.0, 0.0
-    servers = {"workers": engine.worker, "NVLink": engine.egress, "PCIe": engine.pcie}
-    for server in servers.values():
-        server.worked = 0.0
-    means = []
-    for window in range(WINDOWS):
+    begun = requests - requests // 10
+    play(begun)
+    start, before, engine.full = engine.now, engine.area, 0
+    means, taken = [], []
+    for window in range(1, WINDOWS + 1):
+        engine.taken = {}
         since, area = engine.now, engine.area
-        until = begun - (requests - spans) * (window + 1) // WINDOWS
-        while left > max(until, 0):
-            engine.step()
+        play(begun - begun * window // WINDOWS)
         means.append((engine.area - area) / (engine.now - since))
-    took = engine.now - start
-    busy = {name: server.worked / server.units / took for name, server in servers.items()}
-    return Seen(
-        engine.met,
-        engine.area / took,
-        statistics.stdev(means) / WINDOWS**0.5,
-        engine.full / engine.met,
-        engine.taken,
-        (engine.finished - finished) / took,
-        {**busy, "ViT": engine.encoded / took},
-    )
+        taken.append(engine.taken)
+    met = sum(sum(window.values()) for window in taken)
+    leased = (engine.area - before) / (engine.now - start)
+    return Seen(leased, statistics.stdev(means) / WINDOWS**0.5, engine.full / met, tuple(taken))
+
+
+def flood(
+    services: Services, *, requests: int, seed: int, ranks: int = 1, workers: int = 1, late: float = 0.0
+) -> Flood:
+    """What the engine gets done when it never lacks work."""
+    engine = Engine(services, ranks, workers, late, 0.0, None, seed)
+    for _ in range(requests):
+        engine.arrive()
+    while engine.finished < requests:
+        engine.step()
+    servers = {"workers": engine.worker, "NVLink": engine.egress, "PCIe": engine.pcie}
+    busy = {name: server.worked / server.units / engine.now for name, server in servers.items()}
+    return Flood(requests / engine.now, {**busy, "ViT": engine.encoded / engine.now})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from plumbline.real_sizes import MERGED, SIZES, Grid, Work
 from plumbline.roofline.ceilings import Ceilings
@@ -59,6 +60,7 @@ class Tower:
         return self.patches(grid) * (EVEN + segment)
 
 
+@cache
 def tower(family: str) -> Tower:
     """The released sizes of a family in ``plumbline.real_sizes``."""
     sizes, work = SIZES[family], Work(family)
