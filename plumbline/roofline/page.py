@@ -167,15 +167,15 @@ def _measured(ceilings: Ceilings) -> Html:
 
 
 def _beside(found: Iterable[Measured], ceilings: Ceilings) -> Html:
-    titles = ("case", "floor", "measured", "of floor")
+    titles = ("case", "", "of floor", "floor", "measured")
     head = [tag("th", text, scope="col") for text in titles]
-    head += [tag("th", scope="col"), tag("th", "stages", scope="col", class_="words")]
+    head += [tag("th", "stages", scope="col", class_="words")]
     rows = []
     for one in found:
         floor = total(model(one.request, ceilings), one.stages)
-        cells = [tag("td", units.time(floor)), tag("td", units.time(one.microseconds))]
+        cells = [gauge(100 * floor / one.microseconds, 100.0)]
         cells += [_amount(f"{one.microseconds / floor:.2f}" if floor else units.NONE)]
-        cells += [gauge(100 * floor / one.microseconds, 100.0)]
+        cells += [tag("td", units.time(floor)), tag("td", units.time(one.microseconds))]
         cells += [tag("td", ", ".join(one.stages), class_="words")]
         rows.append(tag("tr", tag("th", one.case, scope="row", title=f"{FOLDER}/{one.source}"), *cells))
     return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="numbers")

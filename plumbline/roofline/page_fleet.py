@@ -42,7 +42,7 @@ def fleets(ceilings: Ceilings) -> Html:
         "average (each exponentially distributed, the last one counts), leases that end with encoding, and is found full by one "
         "request in a thousand. The workers hash, and copy where payloads are staged."
     )
-    titles = ("request", *RESOURCES, "saturates first", "next, at", f"{GPUS} GPUs", "pool of an engine")
+    titles = ("request", "saturates first", "next, at", f"{GPUS} GPUs", *RESOURCES, "pool of an engine")
     rows = []
     for title, request in _cases():
         needs = services(request, ceilings)
@@ -58,8 +58,8 @@ def fleets(ceilings: Ceilings) -> Html:
             if loaded.slots
             else units.NONE
         )
-        words = [bare.bottleneck or "", _next(bare), units.per_second(bare.fleet_rate), pool]
-        cells += [tag("td", text) for text in words]
+        first = [tag("td", text) for text in (bare.bottleneck or "", _next(bare), units.per_second(bare.fleet_rate))]
+        cells = [*first, *cells, tag("td", pool)]
         rows.append(tag("tr", tag("th", title, scope="row"), *cells))
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in titles)))
     table = tag("div", tag("table", head, tag("tbody", *rows), class_="numbers"), class_="scroll")

@@ -15,7 +15,7 @@ import pytest
 
 from plumbline.real_sizes import SIZES
 from plumbline.roofline import page
-from plumbline.roofline.ceilings import read
+from plumbline.roofline.ceilings import ROOT, read
 from plumbline.roofline.fleet import Fleet, plan
 from plumbline.roofline.request import ORIGINS, WHY, Request, model
 from plumbline.roofline.services import services
@@ -101,6 +101,14 @@ def test_the_form_calculates_what_the_model_does() -> None:
     assert sum(case["plan"]["slots"] is None for case in wanted) > 3
     for number, (here, there) in enumerate(zip(wanted, found, strict=True)):
         same(here, there, f"case {number}")
+
+
+def test_the_document_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    document = (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8")
+    exec(document.split("```python\n")[1].split("```")[0], {})
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()[:-1]] == list(WHY)
+    assert "bottleneck='ViT'" in shown
 
 
 class Reader(HTMLParser):
