@@ -107,7 +107,15 @@ def environment() -> dict[str, Any]:
         "cpu": cpu,
         "cores": os.cpu_count() or 1,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        **({"driver": _driver()} if torch.cuda.is_available() else {}),
     }
+
+
+def _driver() -> str:
+    import pynvml  # a machine without a GPU does without
+
+    pynvml.nvmlInit()
+    return str(pynvml.nvmlSystemGetDriverVersion())
 
 
 def commit() -> str | None:
