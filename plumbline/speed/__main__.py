@@ -28,7 +28,7 @@ from plumbline.results import environment
 from plumbline.speed.compare import Verdict, compare, confirm
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
-from plumbline.speed.record import Record, RecordError, parse
+from plumbline.speed.record import Record, RecordError, hardware, parse
 from plumbline.speed.verdicts import VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace, console: Console) -> int:
     began = time.time()
     subject = resolve(options.impl, options.replace)
-    base = find(HISTORY, options.compare, environment()) if options.compare else None
+    base = find(HISTORY, options.compare, hardware(environment(), options.device)) if options.compare else None
     processes, seconds, cases = QUICK if options.quick else FULL
     processes = options.processes or processes
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
