@@ -8,10 +8,13 @@ Exit status: 0 every core and claimed MUST held; 1 one did not, or rows differed
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
+import shlex
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.text import Text
 
 from plumbline.profiles import PROFILES, shards_for
 from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
@@ -26,6 +30,7 @@ from plumbline.suite import Collector, Outcome, run_suite
 
 if TYPE_CHECKING:
     from plumbline.deviations import Deviation
+    from plumbline.resolve import Subject
 
 _GAP = ["what is claimed must be judged, so this run fails", "a full run will"]
 
@@ -63,6 +68,10 @@ class Ticker:
         if not self._console.is_terminal and (now - self._last > self.SECONDS or count == total):
             self._last = now
             self._console.print(f"  {now - self._began:4.0f} s: {count} of {total} tests, {self._failed} failed")
+
+
+class NothingSaid(Exception):
+    """A run that cannot come to a verdict: says why."""
 
 
 def _positive(text: str) -> int:
@@ -107,33 +116,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     torch.set_num_threads(1)
+    from plumbline import report_folder
     from plumbline.deviations import DeviationError
     from plumbline.explore import unwatched
-    from plumbline.replay import CaseError
+    from plumbline.replay import CaseError, replay
     from plumbline.resolve import SpecError
 
     try:
         with unwatched(bool(options.inproc or options.replay)):
-            return _main(options, given, console)
-    except (SpecError, DeviationError, CaseError) as error:
-        console.print(f"[red]{error}[/]")
-        return 2
+            if options.replay:
+                return max(replay(options.replay, s.implementation, console) for s in _subjects(options))
+            report_folder.discard(options.report)
+            return _judge(options, given, console)
+    except (SpecError, DeviationError, CaseError, NothingSaid) as error:
+        why = str(error)
+    except Exception:  # of the harness itself; it must not look like a requirement that fails
+        why = traceback.format_exc()
+    console.print(Text(why, style="red"))
+    if not options.replay:
+        with contextlib.suppress(OSError):  # it was said
+            report_folder.put_nothing_said(options.report, why)
+    return 2
 
 
-def _main(options: argparse.Namespace, given: list[str], console: Console) -> int:
-    from plumbline import deviations, report
-    from plumbline.declare import declare
-    from plumbline.replay import replay
+def _specs(options: argparse.Namespace) -> list[str]:
+    if options.impl or options.replace:
+        return [options.impl or "optimized"]
+    return DEFAULT_IMPLEMENTATIONS
+
+
+def _subjects(options: argparse.Namespace) -> list[Subject]:
     from plumbline.resolve import resolve
+
+    return [resolve(spec, options.replace) for spec in _specs(options)]
+
+
+def _judge(options: argparse.Namespace, given: list[str], console: Console) -> int:
+    from plumbline import deviations, report, report_folder
+    from plumbline.declare import declare
     from plumbline.results import build_report, unjudged
     from plumbline.scorecard import print_scorecard
 
-    if options.replace and not options.impl:
-        options.impl = "optimized"
-    specs = [options.impl] if options.impl else DEFAULT_IMPLEMENTATIONS
-    subjects = [resolve(spec, options.replace) for spec in specs]
-    if options.replay:
-        return max(replay(options.replay, s.implementation, console) for s in subjects)
+    subjects = _subjects(options)
     known = deviations.read(options.deviations) if options.deviations else []
     profile = "quick" if options.quick else "thorough" if options.thorough else "default"
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
@@ -141,22 +165,24 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
     for subject in subjects:
         filled = f", with the reference's {', '.join(subject.filled)}" if subject.filled else ""
         console.print(
-            f"implementation: [bold]{subject.implementation.name}[/] {subject.implementation.version}{filled}"
+            Text.assemble(
+                "implementation: ",
+                (subject.implementation.name, "bold"),
+                f" {subject.implementation.version}{filled}",
+            )
         )
     console.print(f"profile {profile}, seed {seed}")
     photos = _photos(options, subjects, console)
-    collector = _suite(options, specs, known, profile, seed, console)
+    collector = _suite(options, known, profile, seed, console)
     if collector.errors or not collector.outcomes:
-        console.print("[red]the suite could not run:[/]\n" + "\n".join(collector.errors or ["no test was collected"]))
-        return 2
+        raise NothingSaid("the suite could not run:\n" + "\n".join(collector.errors or ["no test was collected"]))
     if len(collector.outcomes) < collector.total:
         missing = collector.total - len(collector.outcomes)
-        console.print(f"[red]{missing} of {collector.total} tests gave no result: a process died[/]")
-        return 2
+        raise NothingSaid(f"{missing} of {collector.total} tests gave no result: a process died")
     failed = [o.nodeid for o in collector.outcomes if o.status == "failed"]
     for subject in subjects if known else []:
         deviations.check(known, subject.implementation, failed)
-    command = " ".join(["nox -s conformance --", *given]).removesuffix(" --")
+    command = f"nox -s conformance -- {shlex.join(given)}".removesuffix(" -- ")
     data = build_report(subjects, collector.outcomes, known, photos, profile, seed, started, command, options.report)
     report.write(data, options.report)
     print_scorecard(data, console)
@@ -165,14 +191,13 @@ def _main(options: argparse.Namespace, given: list[str], console: Console) -> in
         console.print(f"{options.declare}: {count} deviations, of {subjects[-1].implementation.name}")
     for entry in data["implementations"]:
         if gaps := unjudged(entry, collector.outcomes):
-            console.print(f"{entry['name']}: nothing judged {', '.join(gaps)}; {_GAP[profile == 'quick']}")
-    console.print(
-        f"{options.report / 'index.html'} and {options.report / 'conformance.json'} written, {time.time() - started:.0f} s"
-    )
+            console.print(Text(f"{entry['name']}: nothing judged {', '.join(gaps)}; {_GAP[profile == 'quick']}"))
+    written = ", ".join(str(options.report / name) for name in (report_folder.PAGE, report_folder.REPORT))
+    console.print(Text(f"{written} and summary.md written, {time.time() - started:.0f} s"))
     return 0 if data["verdict"] == "conforms" else 1
 
 
-def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) -> dict[str, Any] | None:
+def _photos(options: argparse.Namespace, subjects: list[Subject], console: Console) -> dict[str, Any] | None:
     if options.quick:
         console.print("photos: left out of a quick run")
         return None
@@ -185,19 +210,18 @@ def _photos(options: argparse.Namespace, subjects: list[Any], console: Console) 
         found = run_photos(options.images, judged, console.print, processes=not options.inproc)
         found["towers"] = run_towers(options.images, judged, console.print)
     except PhotoError as error:
-        console.print(f"[red]photos: {error}[/]")
-        raise SystemExit(2) from error
+        raise NothingSaid(f"photos: {error}") from error
     return found
 
 
 def _suite(
     options: argparse.Namespace,
-    specs: list[str],
     known: Sequence[Deviation],
     profile: str,
     seed: int,
     console: Console,
 ) -> Collector:
+    specs = _specs(options)
     marks = "(requirement or workloads)" + (" and not slow" if options.quick else "")
     flags = ["--subjects-only", "-m", marks, "--profile", profile, "--plumbline-seed", str(seed)]
     flags += [f"--impl={spec}" for spec in specs] + [f"--replace={r}" for r in options.replace]

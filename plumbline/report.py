@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +12,8 @@ import jsonschema
 from jsonschema.exceptions import best_match
 
 from plumbline import page
+from plumbline.report_folder import PAGE, REPORT, SUMMARY, put
+from plumbline.summary import summarize
 
 Report = dict[str, Any]
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -62,18 +63,7 @@ def _shortened(message: str, limit: int = 300) -> str:
 
 
 def write(report: Report, folder: Path) -> None:
-    """Validates, then writes ``conformance.json`` and ``index.html``. Readers see old or new, never half."""
+    """Validates, then writes ``conformance.json``, ``index.html`` and ``summary.md``. Readers see old or new, never half."""
     validate(report)
-    data, shown = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", page.render(report)
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "conformance.json", data)
-    _replace(folder / "index.html", shown)
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    data = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    put(folder, {REPORT: data, PAGE: page.render(report), SUMMARY: summarize(report)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plumbline.consequences import before, case_key, first_shown, in_order, in_words, where_to_begin
+from plumbline.summary import in_numbers
 
 Part = dict[str, Any]
 
@@ -166,8 +166,5 @@ def _tower(found: Part) -> str:
 
 
 def _verdict(implementation: Part) -> Text:
-    n = Counter(outcome["status"] for outcome in implementation["requirements"])
     words, style = ("CONFORMS", "bold green") if implementation["verdict"] == "conforms" else ("FAILS", "bold red")
-    rest = [f"{n[s]} {s.replace('-', ' ')}" for s in ("failed", "deviation", "not-claimed", "not-run") if n[s]]
-    counts = ", ".join([f"{n['held']} of {n.total()} requirements held", *rest])
-    return Text.assemble((words, style), f" {implementation['name']}: {counts}")
+    return Text.assemble((words, style), f" {implementation['name']}: {in_numbers(implementation)}")

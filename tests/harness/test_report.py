@@ -294,7 +294,7 @@ def _card(whole: dict[str, Any], width: int = 80, color: bool = False) -> str:
 
 def test_whole_report_is_valid_and_written(whole: dict[str, Any], tmp_path: Path) -> None:
     report.write(whole, tmp_path / "report")
-    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["conformance.json", "index.html"]
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["conformance.json", "index.html", "summary.md"]
     assert json.loads((tmp_path / "report" / "conformance.json").read_text()) == whole
 
 
