@@ -29,7 +29,7 @@ DRIFT = 0.08
 """Standard deviation between two runs of times that have no baseline in turns, in logarithms."""
 TAIL = 0.025
 """Beyond each end of an interval: 95 % are within."""
-FALSE_ALARMS = 0.05
+FALSE_ALARMS = 0.03
 """Of runs in which nothing has changed, the share in which chance alone may make any series look slower."""
 
 
