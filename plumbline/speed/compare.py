@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from plumbline.speed.intervals import PROCESS_SPREAD, Interval, Process, change, processes, spread
+from plumbline.speed.intervals import PROCESS_SPREAD, SINGLE_SPREAD, Interval, Process, change, processes, spread
 from plumbline.speed.record import Key, Measurement, Record
 
 THRESHOLD = 0.03
@@ -172,11 +172,12 @@ def _all_judged(times: Sequence[Change], threshold: float) -> Iterator[Change]:
     if not comparable:
         return
     usual = statistics.median(spread(c.before, c.after) for c in comparable)
-    judging = Judging(threshold, len(comparable), max(PROCESS_SPREAD, usual))
     baselines = {c.key.benchmark: c.baseline_itself for c in comparable if c.baseline_itself}
     for c in comparable:
         others = [factor for benchmark, factor in baselines.items() if benchmark != c.key.benchmark]
         drift = statistics.median(others) if len(others) >= OTHERS else None
+        least = PROCESS_SPREAD if len(c.before) + len(c.after) > 2 else SINGLE_SPREAD
+        judging = Judging(threshold, len(comparable), max(least, usual))
         yield _judged(replace(c, judging=judging, drift=drift))
 
 
@@ -185,11 +186,12 @@ def _judged(found: Change) -> Change:
     by = found.judging
     interval = change(found.before, found.after, bool(found.baseline), by.series, by.expected)
     limit, middle = math.log1p(by.threshold), interval.middle
-    if (interval.low > limit or interval.high < -limit) and abs(middle) > interval.chance:
+    beyond = interval.low > limit or interval.high < -limit
+    if beyond and abs(middle) > interval.chance:
         verdict = Verdict.SLOWER if middle > 0 else Verdict.FASTER
         if _baseline_moved(found, middle):
             verdict = Verdict.BASELINE_MOVED
-    elif max(interval.high, -interval.low) < math.log1p(max(LARGE, by.threshold)):
+    elif not beyond and max(interval.high, -interval.low) < math.log1p(max(LARGE, by.threshold)):
         verdict = Verdict.SAME
     else:
         verdict = Verdict.UNCLEAR

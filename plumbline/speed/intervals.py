@@ -23,6 +23,8 @@ from plumbline.speed.record import Measurement
 
 PROCESS_SPREAD = 0.03
 """Standard deviation of processes that is expected at least, in logarithms: two sides, each off by 2 %."""
+SINGLE_SPREAD = 0.10
+"""The same where each record has one process, so that nothing shows it."""
 PROCESS_WEIGHT = 4
 """As many further processes, beyond one, is that expectation worth."""
 DRIFT = 0.08
