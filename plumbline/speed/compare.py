@@ -3,8 +3,9 @@
 for change in compare(base, new): print(change)      # change.fails: it got worse
 confirm(change, again)                               # again: a record of the same code as new, from fresh processes
 
-A series fails where even the low end of its change's interval is above the threshold. What is above it by its middle alone is
-``suspected``: measured again, both runs together decide. docs/regressions.md says how often this is wrong. The time of a
+A series fails where even the low end of its change's interval is above the threshold, and the change is more than chance gives
+the worst of so many series. What is above the threshold by its middle alone is ``suspected``: measured again, both runs
+together decide. docs/regressions.md says how often this is wrong. The time of a
 baseline has no verdict: it is what others are measured by, and stands beside theirs.
 """
 
@@ -12,11 +13,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from plumbline.speed.intervals import Interval, Process, change, processes
+from plumbline.speed.intervals import PROCESS_SPREAD, SINGLE_SPREAD, Interval, Process, change, processes, spread
 from plumbline.speed.record import Key, Measurement, Record
 
 THRESHOLD = 0.03
@@ -45,13 +46,22 @@ FAILURES = {Verdict.SLOWER, Verdict.COUNTER_GREW, Verdict.GONE}
 
 
 @dataclass(frozen=True)
+class Judging:
+    """What a series is judged by. series: how many were compared. expected: the usual spread of processes, in logarithms."""
+
+    threshold: float = THRESHOLD
+    series: int = 1
+    expected: float = PROCESS_SPREAD
+
+
+@dataclass(frozen=True)
 class Change:
     """Of one series, or of one of its counters.
 
     interval: of the time over the baseline's, in logarithms; of the time alone where nothing ran in turns with it.
     itself, baseline_itself: the factors of both sides' own seconds, which drift with the machine. drift: the same of the other
-    benchmarks' baselines, None where they are too few. counter, old, new: where it is about a counter. before, after: what the
-    interval was computed from. reason: of what is gone, withheld or not comparable.
+    benchmarks' baselines, None where they are too few. before, after: what the interval was computed from. counter, old, new:
+    where it is about a counter. reason: of what is gone, withheld or not comparable.
     """
 
     key: Key
@@ -61,13 +71,13 @@ class Change:
     itself: float = 1.0
     baseline_itself: float | None = None
     drift: float | None = None
+    before: tuple[Process, ...] = ()
+    after: tuple[Process, ...] = ()
+    judging: Judging = Judging()
     counter: str = ""
     old: int | None = None
     new: int | None = None
     reason: str = ""
-    before: tuple[Process, ...] = ()
-    after: tuple[Process, ...] = ()
-    threshold: float = THRESHOLD
 
     @property
     def fails(self) -> bool:
@@ -78,7 +88,7 @@ class Change:
         """Worth measuring again before it is believed, or dismissed."""
         return (
             self.interval is not None
-            and self.interval.middle > math.log1p(self.threshold)
+            and self.interval.middle > math.log1p(self.judging.threshold)
             and self.verdict in {Verdict.SLOWER, Verdict.SAME, Verdict.UNCLEAR}
         )
 
@@ -98,10 +108,10 @@ class Change:
 
 def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Change]:
     """Of every series that either has, failures first, then by key. threshold: 0.03 is 3 %."""
-    moved = _baselines(base, new)
     baselines = {(m.key.benchmark, m.baseline) for m in new.measurements if m.baseline}
-    found: list[Change] = []
     left = {m.key: m for m in base.measurements}
+    times: list[Change] = []
+    found: list[Change] = []
     unmatched = []
     for m in new.measurements:
         old = left.pop(m.key, None)
@@ -109,7 +119,7 @@ def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Cha
             unmatched.append(m)
         else:
             if (m.key.benchmark, m.key.implementation) not in baselines:
-                found.append(_of_times(base, new, old, m, moved, threshold))
+                times.append(_of_times(base, new, old, m))
             found += _of_counters(old, m)
     for m in unmatched:
         old = next((o for o in left.values() if _same_elsewhere(o.key, m.key)), None)
@@ -119,6 +129,7 @@ def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Cha
             del left[old.key]
             found.append(Change(m.key, Verdict.NOT_COMPARABLE, reason=_differences(old.key, m.key)))
             found += _of_counters(old, m)
+    found += _all_judged(times, threshold)
     found += [_missing(old, base, new) for old in left.values()]
     return sorted(found, key=lambda c: (not c.fails, c.key, c.counter))
 
@@ -131,14 +142,11 @@ def confirm(change_: Change, again: Record) -> Change:
     baseline = _in_turns(again, m)
     if bool(baseline) != bool(change_.baseline):
         return change_
-    after = (*change_.after, *processes(m, baseline))
-    interval = change(change_.before, after, bool(baseline))
-    return _judged(replace(change_, interval=interval, after=after))
+    return _judged(replace(change_, after=(*change_.after, *processes(m, baseline))))
 
 
-def _of_times(
-    base: Record, new: Record, old: Measurement, m: Measurement, moved: Mapping[str, float], threshold: float
-) -> Change:
+def _of_times(base: Record, new: Record, old: Measurement, m: Measurement) -> Change:
+    """Not judged yet, unless it is not comparable."""
     before, after = _in_turns(base, old), _in_turns(new, m)
     if old.baseline != m.baseline or (before is None) != (after is None):
         reason = f"was measured over {old.baseline or 'nothing'}, now over {m.baseline or 'nothing'}"
@@ -146,37 +154,48 @@ def _of_times(
     if before and after and before.version != after.version:
         reason = f"{m.baseline} was {before.version or 'of no version'}, now is {after.version or 'of no version'}"
         return Change(m.key, Verdict.NOT_COMPARABLE, reason=reason)
-    sides = processes(old, before), processes(m, after)
-    others = [factor for benchmark, factor in moved.items() if benchmark != m.key.benchmark]
-    return _judged(
-        Change(
-            key=m.key,
-            verdict=Verdict.UNCLEAR,
-            interval=change(*sides, after is not None),
-            baseline=m.baseline if after else "",
-            itself=m.median / old.median,
-            baseline_itself=after.median / before.median if before and after else None,
-            drift=statistics.median(others) if len(others) >= OTHERS else None,
-            before=sides[0],
-            after=sides[1],
-            threshold=threshold,
-        )
+    return Change(
+        key=m.key,
+        verdict=Verdict.UNCLEAR,
+        baseline=m.baseline if after else "",
+        itself=m.median / old.median,
+        baseline_itself=after.median / before.median if before and after else None,
+        before=processes(old, before),
+        after=processes(m, after),
     )
 
 
+def _all_judged(times: Sequence[Change], threshold: float) -> Iterator[Change]:
+    """By what all of them together say of the machine."""
+    comparable = [c for c in times if c.before]
+    yield from (c for c in times if not c.before)
+    if not comparable:
+        return
+    usual = statistics.median(spread(c.before, c.after) for c in comparable)
+    baselines = {c.key.benchmark: c.baseline_itself for c in comparable if c.baseline_itself}
+    for c in comparable:
+        others = [factor for benchmark, factor in baselines.items() if benchmark != c.key.benchmark]
+        drift = statistics.median(others) if len(others) >= OTHERS else None
+        least = PROCESS_SPREAD if len(c.before) + len(c.after) > 2 else SINGLE_SPREAD
+        judging = Judging(threshold, len(comparable), max(least, usual))
+        yield _judged(replace(c, judging=judging, drift=drift))
+
+
 def _judged(found: Change) -> Change:
-    """With the verdict that its interval gives."""
-    assert found.interval is not None
-    limit = math.log1p(found.threshold)
-    if found.interval.low > limit or found.interval.high < -limit:
-        verdict = Verdict.SLOWER if found.interval.low > limit else Verdict.FASTER
-        if _baseline_moved(found, found.interval.middle):
+    """With its interval, and the verdict that this gives."""
+    by = found.judging
+    interval = change(found.before, found.after, bool(found.baseline), by.series, by.expected)
+    limit, middle = math.log1p(by.threshold), interval.middle
+    beyond = interval.low > limit or interval.high < -limit
+    if beyond and abs(middle) > interval.chance:
+        verdict = Verdict.SLOWER if middle > 0 else Verdict.FASTER
+        if _baseline_moved(found, middle):
             verdict = Verdict.BASELINE_MOVED
-    elif max(found.interval.high, -found.interval.low) < math.log1p(max(LARGE, found.threshold)):
+    elif not beyond and max(interval.high, -interval.low) < math.log1p(max(LARGE, by.threshold)):
         verdict = Verdict.SAME
     else:
         verdict = Verdict.UNCLEAR
-    return replace(found, verdict=verdict)
+    return replace(found, interval=interval, verdict=verdict)
 
 
 def _baseline_moved(found: Change, ratio: float) -> bool:
@@ -184,14 +203,7 @@ def _baseline_moved(found: Change, ratio: float) -> bool:
     if found.drift is None or found.baseline_itself is None:
         return False
     itself, baseline = math.log(found.itself / found.drift), math.log(found.baseline_itself / found.drift)
-    return abs(itself) < math.log1p(found.threshold) and -baseline / ratio > 0.75
-
-
-def _baselines(base: Record, new: Record) -> dict[str, float]:
-    """By benchmark, the factor of the baseline's own time."""
-    before = {m.key: m for m in base.measurements}
-    after = [baseline for m in new.measurements if (baseline := new.baseline_of(m))]
-    return {m.key.benchmark: m.median / before[m.key].median for m in after if m.key in before}
+    return abs(itself) < math.log1p(found.judging.threshold) and -baseline / ratio > 0.75
 
 
 def _of_counters(old: Measurement, m: Measurement) -> Iterator[Change]:

@@ -41,17 +41,19 @@ def edited(of: Record, edit: Callable[[Measurement], Measurement], number: int =
 # -------------------------------------------------------------------------------------------------------------- rates
 
 
-@pytest.mark.parametrize("machine", [Machine(3, 10), Machine(5, 10), Machine(3, 20, spread=0.01)], ids=str)
+@pytest.mark.parametrize(
+    "machine", [Machine(3, 10), Machine(5, 10), Machine(5, 5, spread=0.2), Machine(1, 10, spread=0.05)], ids=str
+)
 def test_a_run_without_a_change_seldom_fails(machine: Machine) -> None:
-    """That is, that any of its 25 series is flagged: at most once in twenty runs, by a margin."""
+    """That is, that any of its 25 series is flagged: at most once in twenty runs, however far processes differ."""
     first, confirmed = rates(machine, runs=80).false_alarms
-    assert first <= 0.05
-    assert confirmed <= 0.03
+    assert first <= 0.06
+    assert confirmed <= 0.05
 
 
 @pytest.mark.parametrize(
     ("machine", "factor", "least"),
-    [(Machine(5, 10), 1.1, 0.9), (Machine(3, 10, spread=0.01), 1.1, 0.9), (Machine(3, 10), 1.2, 0.95)],
+    [(Machine(5, 10), 1.1, 0.9), (Machine(5, 10, spread=0.01), 1.1, 0.95), (Machine(3, 10), 1.2, 0.95)],
     ids=str,
 )
 def test_a_planted_slowdown_is_found_in_its_series(machine: Machine, factor: float, least: float) -> None:
@@ -133,6 +135,20 @@ def test_wide_intervals_are_unclear_and_measured_again() -> None:
         assert c.interval is not None
         assert max(c.interval.high, -c.interval.low) > math.log(1.1)
         assert c.suspected == (c.interval.middle > math.log(1.03))
+
+
+def test_what_chance_gives_the_worst_of_many_series_is_unclear() -> None:
+    """3.8 % where nothing else moves: enough for one series and a threshold of 1 %, not for the worst of 25."""
+
+    def still(factor: float, count: int) -> Record:
+        sides = (("optimized", factor), ("reference", 1.0))
+        every = [(k, side, f if k == 0 else 1.0) for k in range(count) for side, f in sides]
+        return replace(
+            pair()[0], measurements=tuple(measurement(k, s, np.full((5, 10, 2), f), {}) for k, s, f in every)
+        )
+
+    found = [only(compare(still(1.0, n), still(1.038, n), threshold=0.01)) for n in (1, 25)]
+    assert [c.verdict for c in found] == ["slower", "unclear"]
 
 
 def test_without_a_baseline_drift_is_part_of_the_interval() -> None:
@@ -230,7 +246,12 @@ def test_another_baseline_is_not_compared() -> None:
 
 @pytest.mark.parametrize(("freedom", "value"), [(4, 2.7764), (6, 2.4469), (12, 2.1788), (100, 1.9840)])
 def test_quantiles_of_student_s_distribution(freedom: int, value: float) -> None:
-    assert quantile(freedom) == pytest.approx(value, rel=1e-3)
+    assert quantile(freedom, 0.025) == pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.parametrize(("freedom", "value"), [(4, 7.1732), (6, 5.2076), (12, 3.9296), (100, 3.1737)])
+def test_quantiles_far_out(freedom: int, value: float) -> None:
+    assert quantile(freedom, 0.001) == pytest.approx(value, rel=0.03)
 
 
 def test_an_interval_by_hand() -> None:
