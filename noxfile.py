@@ -89,6 +89,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def dashboard(session: nox.Session) -> None:
+    """Write report/dashboard.html: speed over time, conformance and kill matrix, of the files that there are."""
+    install(session)
+    session.run("python", "-m", "plumbline.dashboard", *session.posargs)
+
+
+@nox.session(default=False)
 def replay(session: nox.Session) -> None:
     """Replay a captured TRACE of live traffic, of plumbline/capture.py, through --impl."""
     install(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-_VOID = {"meta", "input"}
+_VOID = {"meta", "link", "input"}
 
 
 class Html(str):

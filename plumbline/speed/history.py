@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plumbline.speed import imports
-from plumbline.speed.record import Key, Measurement, Ratio, Record, RecordError, read
+from plumbline.speed.record import Ceiling, Key, Measurement, Ratio, Record, RecordError, read
 
 OTHERS = {
     "conformance report": {"suite", "requirements"},
@@ -72,6 +72,7 @@ class Point:
     ratio: Ratio | None
     counters: Mapping[str, int]
     verdict: str
+    ceiling: Ceiling | None
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,5 @@ def _point(record: Record, measurement: Measurement) -> Point:
         ratio=measurement.ratio,
         counters=measurement.counters,
         verdict=measurement.verdict,
+        ceiling=measurement.ceiling,
     )

@@ -44,6 +44,14 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Ceiling:
+    """What the hardware allows: seconds of one run, and what was measured or computed for it, such as "a bare copy"."""
+
+    seconds: float
+    of: str
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One benchmark of one implementation in one record.
 
@@ -51,7 +59,7 @@ class Measurement:
     those of one process follow one another, and processes says how many each has. baseline: whose runs were in turns with
     these, or ""; it has as many, in the same rounds. counters: exact counts of one run (bytes, calls), which do not depend on
     the machine's mood. verdict: what the conformance suite said of this part: "held", "deviation" (of what was declared), or
-    "" where nobody asked.
+    "" where nobody asked. ceiling: None where none is known.
     """
 
     key: Key
@@ -63,6 +71,7 @@ class Measurement:
     ratio: Ratio | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     verdict: str = ""
+    ceiling: Ceiling | None = None
 
     @property
     def median(self) -> float:
@@ -165,7 +174,7 @@ def _measurement(entry: Mapping[str, Any], environment: Mapping[str, Any]) -> Me
     extra, stats = entry.get("extra_info") or {}, entry["stats"]
     samples = tuple(float(s) for s in stats.get("data") or [stats["median"]])
     device = str(extra.get("device", "cpu"))
-    ratio = extra.get("ratio")
+    ratio, ceiling = extra.get("ratio"), extra.get("ceiling")
     return Measurement(
         key=Key(
             benchmark=str(extra["benchmark"] if "benchmark" in extra else entry["fullname"]),
@@ -182,4 +191,5 @@ def _measurement(entry: Mapping[str, Any], environment: Mapping[str, Any]) -> Me
         ratio=Ratio(*ratio) if ratio else None,
         counters={str(name): int(count) for name, count in extra.get("counters", {}).items()},
         verdict=str(extra.get("verdict", "")),
+        ceiling=Ceiling(float(ceiling["seconds"]), str(ceiling["of"])) if ceiling else None,
     )
