@@ -86,10 +86,12 @@ class _Judge:
             self.check("RANK-006", few, where)
 
     def _stood_in(self, k: int, record: StepRecord) -> bool:
-        """Whether a payload of the k-th step may have failed without harm, because an equal item's took its place: that needs an
-        agreement."""
+        """Whether a payload or a call of the k-th step may have failed without harm, because an equal item's took its place or it
+        was done again: that needs an agreement."""
         struck = self.case.fault == "payload" and any(seen.opened for seen in self.run.seen[self._at][k : k + 1])
-        return struck or any(self._fenced(s) for s in record.scheduled)
+        again = any(call.failed for trace in self.run.traces for one in trace.steps[k : k + 1] for call in one.calls)
+        gone = any(item.gone for s in record.scheduled for item in self._needed(s))
+        return struck or again or gone or any(self._fenced(s) for s in record.scheduled)
 
     # -- the same results
 
@@ -140,12 +142,11 @@ class _Judge:
 
     def _unharmed(self, trace: Trace) -> None:
         """With a fault of one rank: who fails needs what that rank could not give, and others get the rows of one rank."""
-        rows = {
-            (s.entry.submission.index, s.chunk, record.epoch): result
-            for record in self.run.alone.steps
-            for s, result in zip(record.scheduled, record.results, strict=False)
-            if s.entry is not None and isinstance(result, Rows)
-        }
+        rows: dict[tuple[int, int], dict[int, bytes]] = {}
+        for record in self.run.alone.steps:
+            for s, result in zip(record.scheduled, record.results, strict=False):
+                if s.entry is not None and isinstance(result, Rows):
+                    rows.setdefault((s.entry.submission.index, record.epoch), {}).update(by_position(result))
         for record, seen in zip(trace.steps, self.run.seen[self._at], strict=False):
             if self.case.fault != "lease":
                 excused = {s.chunk.request_id for s in record.scheduled if self._fenced(s)}
@@ -155,9 +156,10 @@ class _Judge:
                 if s.entry is None or s.fault:
                     continue
                 where = f"step {record.number}, request {s.chunk.request_id} [{s.chunk.lo}, {s.chunk.hi})"
-                alone = rows.get((s.entry.submission.index, s.chunk, record.epoch))
-                if isinstance(result, Rows) and alone is not None and not self._fenced(s):
-                    self.check("RANK-004", same(result, alone), f"{where}: other rows than one rank alone gives")
+                alone = rows.get((s.entry.submission.index, record.epoch), {})
+                if isinstance(result, Rows) and not self._fenced(s):
+                    alike = all(alone.get(at, row) == row for at, row in by_position(result).items())
+                    self.check("RANK-004", alike, f"{where}: other rows than one rank alone gives")
                 if isinstance(result, Failure) and not self._own_fault(s, result):
                     said = f"{where} failed, and not for what is wrong with rank {self._at}: {result.error!r}"
                     self.check("RANK-003", self._struck(record, seen, s), said)
@@ -172,7 +174,7 @@ class _Judge:
 
     def _own_fault(self, s: Scheduled, failure: Failure) -> bool:
         """Whether it may fail on one rank as well."""
-        faulty = any(item.fault for item in self._needed(s)) or self._fenced(s)
+        faulty = any(item.fault or item.gone for item in self._needed(s)) or self._fenced(s)
         return faulty or kind(failure) in ("EpochChanged", "CapabilityMissing")
 
     def _needed(self, s: Scheduled) -> list[ItemRecipe]:
@@ -232,6 +234,15 @@ def failed(record: StepRecord) -> bool:
     return own or bool(record.settled) or any(call.failed for call in record.calls)
 
 
+def by_position(rows: Rows) -> dict[int, bytes]:
+    """Bits of what stands at each position, side rows included; of rows that are missing nothing."""
+    levels = [bits_of(level).numpy() for level in (rows.rows, *rows.side)]
+    return {
+        at: b"".join(level[k].tobytes() for level in levels if k < len(level))
+        for k, at in enumerate(rows.positions.tolist())
+    }
+
+
 def names(result: object) -> object:
     """What ranks must agree on of a prepared request; of any other result its kind."""
     if not isinstance(result, Prepared):
@@ -251,5 +262,9 @@ def reach_of(run: RankRun) -> set[str]:
         "uneven shares": any(len(set(counts)) > 1 for counts in shares),
         "a failure is agreed": any(isinstance(r, Failure) for record in run.traces[0].steps for r in record.results),
         "a lease is lost": any(record.settled for record in run.traces[0].steps),
+        "settled late": "settled after the next step began" in run.traces[0].reach,
+        "a chunk is sent again": "chunk sent again" in run.traces[0].reach,
+        "a payload is gone": run.case.scenario.lazy
+        and any(i.gone for r in run.case.scenario.requests for i in r.items),
     }
     return reach | {name for name, there in found.items() if there}

@@ -12,11 +12,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from plumbline.interface import Capability
-from plumbline.scenario import RequestRecipe, Scenario, compact, decode
+from plumbline.scenario import Scenario, compact, decode
 from plumbline.strategies import scenarios
 
-FAULTS = ("", "", "", "tower")
-LAZY_FAULTS = ("", "", "tower", "payload", "lease", "lease")
+FAULTS = ("", "", "", "tower", "hiccup")
+LAZY_FAULTS = ("", "", "", "tower", "hiccup", "payload", "lease", "lease")
+HICCUPS = ((0,), (0, 1), (1,), (0, 2), (0, 1, 2), (1, 2, 3))
 RANKS = (2, 3, 4, 1)
 
 
@@ -24,8 +25,9 @@ RANKS = (2, 3, 4, 1)
 class RankCase:
     """The scenario on so many ``ranks``, all of which run all of its requests.
 
-    fault: what rank ``at`` (counted around) suffers: its tower always raises, or all lazy payloads of ``request`` (counted
-    around) are gone there, or fenced off while they are read. Faults of the scenario's own items befall whoever reads them.
+    fault: what rank ``at`` (counted around) suffers: its tower always raises, or raises in the calls ``hiccups``, counted from
+    0, or all lazy payloads of ``request`` (counted around) are gone there, or fenced off while they are read. Faults of the
+    scenario's own items befall whoever reads them.
     """
 
     scenario: Scenario
@@ -33,6 +35,7 @@ class RankCase:
     fault: str = ""
     at: int = 0
     request: int = 0
+    hiccups: tuple[int, ...] = ()
 
     def dumps(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -47,21 +50,10 @@ def loads(text: str) -> RankCase:
     return typing.cast(RankCase, decode(RankCase, json.loads(text)))
 
 
-def on_all_ranks_alike(scenario: Scenario) -> Scenario:
-    """Without what befalls a rank by the calls that it makes, and with each step settled before the next.
-
-    A payload that is gone would cost an agreement in a step in which nothing fails."""
-
-    def there(request: RequestRecipe) -> RequestRecipe:
-        return dataclasses.replace(request, items=tuple(dataclasses.replace(i, gone=False) for i in request.items))
-
-    requests = tuple(there(request) for request in scenario.requests)
-    return dataclasses.replace(scenario, requests=requests, hiccups=(), settle_late=False)
-
-
 @st.composite
 def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[Capability]) -> RankCase:
-    scenario = on_all_ranks_alike(draw(scenarios(claims)))
+    # Calls of a tower are counted, and ranks make others than one rank alone: so they fail on one rank, by its fault.
+    scenario = dataclasses.replace(draw(scenarios(claims)), hiccups=())
     fault = draw(st.sampled_from(LAZY_FAULTS if scenario.lazy else FAULTS))
     return RankCase(
         scenario=scenario,
@@ -69,4 +61,5 @@ def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[
         fault=fault,
         at=draw(st.integers(0, max(RANKS) - 1)) if fault else 0,
         request=draw(st.integers(0, len(scenario.requests) - 1)) if fault in ("payload", "lease") else 0,
+        hiccups=draw(st.sampled_from(HICCUPS)) if fault == "hiccup" else (),
     )

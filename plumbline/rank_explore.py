@@ -15,6 +15,7 @@ PART = 16
 FLOORS = {
     **{f"{count} ranks": 0.05 for count in (1, 2, 3, 4)},
     "fault: tower": 0.05,
+    "fault: hiccup": 0.03,
     "fault: payload": 0.005,
     "fault: lease": 0.005,
     "rows travel": 0.40,
@@ -22,6 +23,9 @@ FLOORS = {
     "uneven shares": 0.30,
     "a failure is agreed": 0.10,
     "a lease is lost": 0.005,
+    "settled late": 0.04,
+    "a chunk is sent again": 0.03,
+    "a payload is gone": 0.002,
 }
 """Least share of the cases of a session that reach a situation."""
 

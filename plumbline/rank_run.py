@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from plumbline.engine import run
+from plumbline.exact import UnsteadyTower
 from plumbline.interface import (
+    Chunk,
     Embed,
     Encoded,
+    Failure,
     Feature,
     Implementation,
     LeaseLost,
@@ -22,6 +26,7 @@ from plumbline.interface import (
     PayloadMissing,
     Prepared,
     RequestId,
+    Step,
     TensorMeta,
     Tower,
 )
@@ -29,7 +34,8 @@ from plumbline.rank_case import RankCase
 from plumbline.rank_threads import Collective, Meeting, ThreadRanks
 from plumbline.rig import Place, RecordingTower
 from plumbline.trace import Trace
-from plumbline.watched import WatchedEmbed
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -41,24 +47,26 @@ class Seen:
 
 
 class RankPlace(Place):
-    """Watches a rank, and makes of it what the case says. steps: what it did in each step, and before the first."""
+    """Watches a rank, and makes of it what the case says. steps: what it did in each step."""
 
     def __init__(self, case: RankCase, rank: int, entered: Sequence[Collective]) -> None:
         self.fault = case.fault if case.at % case.ranks == rank else ""
         names = [request.name for request in case.scenario.requests]
         self.struck = names[case.request % len(names)]
+        self.hiccups = case.hiccups
         self._entered = entered
-        self._before = 0
         self.steps: list[Seen] = []
         self._opened: set[tuple[RequestId, int]] = set()
 
     def tower(self, tower: RecordingTower) -> Tower:
         if self.fault == "tower":
             tower.tower = BrokenTower(tower.tower)
+        elif self.fault == "hiccup":
+            tower.tower = UnsteadyTower(tower.tower, self.hiccups)
         return tower
 
     def embed(self, embed: Embed) -> Embed:
-        return WatchedEmbed(embed, self)
+        return RankEmbed(embed, self)
 
     def admitted(self, prepared: Prepared) -> Prepared:
         """The same request, its lazy payloads watched, and some of them struck by the fault."""
@@ -77,14 +85,39 @@ class RankPlace(Place):
     def _watched(self, part: Part, name: tuple[RequestId, int], fault: str) -> Part:
         return part if isinstance(part, Tensor) else WatchedPart(part, name, fault, self._opened)
 
-    def step_begins(self) -> None:
-        """Steps are cut where they end."""
-
-    def step_ends(self) -> None:
-        """What was done since the last step ended belongs to this one."""
-        self.steps.append(Seen(set(self._opened), list(self._entered[self._before :])))
-        self._before = len(self._entered)
+    def noted(self, seen: Seen, call: Callable[[], T]) -> T:
+        """What the call returns; what it did is added to ``seen``."""
+        before = len(self._entered)
         self._opened.clear()
+        result = call()
+        seen.opened |= self._opened
+        seen.collectives += self._entered[before:]
+        return result
+
+
+class RankEmbed:
+    """An implementation's embed on one rank. A step may be settled after the next one has begun."""
+
+    def __init__(self, embed: Embed, place: RankPlace) -> None:
+        self._embed, self._place = embed, place
+        self.retract, self.finish, self.set_epoch = embed.retract, embed.finish, embed.set_epoch
+
+    def admit(self, prepared: Prepared) -> None:
+        self._embed.admit(self._place.admitted(prepared))
+
+    def step(self, chunks: Sequence[Chunk]) -> Step:
+        seen = Seen()
+        self._place.steps.append(seen)
+        return RankStep(self._place.noted(seen, lambda: self._embed.step(chunks)), self._place, seen)
+
+
+class RankStep:
+    def __init__(self, step: Step, place: RankPlace, seen: Seen) -> None:
+        self._step, self._place, self._seen = step, place, seen
+        self.results = step.results
+
+    def settle(self) -> list[Failure]:
+        return self._place.noted(self._seen, self._step.settle)
 
 
 class BrokenTower:

@@ -40,6 +40,7 @@ def _fault(case: RankCase) -> str:
     said = {
         "": "none of them with a fault of its own",
         "tower": f"the tower of rank {case.at % case.ranks} always fails",
+        "hiccup": f"the tower of rank {case.at % case.ranks} fails in its calls {case.hiccups}",
         "payload": f"the payloads of {struck} are gone on rank {case.at % case.ranks}",
         "lease": f"the payloads of {struck} are fenced off while rank {case.at % case.ranks} reads them",
     }

@@ -23,6 +23,7 @@ from plumbline.transport_fields import difference, metadata_tensors, parts_of
 from plumbline.transport_host import Both, Received
 from plumbline.transport_mutate import nodes, structure_of
 from plumbline.transport_scenario import DRESSES, WireItem, WireRequest
+from plumbline.transport_sense import nonsense
 
 MARKER = b"\x28word of"
 """In a kept message: the eight bytes that are different in each pool, such as what names its segment."""
@@ -57,6 +58,8 @@ class Target:
             got = self.both.subscribers[0].receive(data.replace(MARKER, self.word))
         except BadMessage:
             return False
+        problem = nonsense(got)
+        assert not problem, f"what was received makes no sense: {problem}"
         parts = [part for item in got.items for part in parts_of(item.payload)]
         opened = _with_payloads(got)
         again = self.inline.subscribers[0].receive(self.inline.publishers[0].publish(opened, frozenset({0})).message)

@@ -12,7 +12,8 @@ values are not. So a missing event, wait or reference shows as a wrong value: wi
 later in the program's own order writes what the late work reads. Hosts that touch pinned memory under an unfinished copy
 are also noted in the ledger, whatever the value turns out to be.
 
-As on CUDA: a non-blocking copy from pageable memory is staged at once, one into pageable memory waits; ``to("cpu",
+As on CUDA: a non-blocking copy from pageable memory is staged at once, and waits for its stream first if it is larger than
+64 KiB, as CUDA may; one into pageable memory waits; ``to("cpu",
 non_blocking=True)`` gives pinned memory that is not written yet; freed memory belongs to its stream, and to others after
 ``record_stream``. Stricter than torch on CUDA: pinned memory of ``SimPort.pinned`` is poisoned as soon as its last tensor
 is gone, since a port need not use torch's caching allocator; a mapping becomes pinned memory when the port is given a word

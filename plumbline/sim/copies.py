@@ -12,6 +12,9 @@ from plumbline.sim.device import Machine, SimTensor
 from plumbline.sim.ledger import Copy
 from plumbline.sim.schedule import Op
 
+STAGED = 1 << 16
+"""Bytes that go up from pageable memory without a wait for their stream; of more than these CUDA promises it no longer."""
+
 
 def pinned_like(machine: Machine, tensor: Tensor) -> Tensor:
     """Pinned memory of a tensor's shape, contiguous, kept as long as copies use it."""
@@ -96,12 +99,16 @@ def _between(machine: Machine, out: SimTensor, source: SimTensor) -> None:
 
 
 def _up(machine: Machine, out: SimTensor, source: Tensor, non_blocking: bool) -> None:
-    """From pageable memory the bytes are staged at once; from pinned memory they are read when the copy is done."""
+    """From pageable memory the bytes are staged at once, more than a few once the stream has done what is queued; from pinned
+    memory they are read when the copy is done."""
     nbytes = source.numel() * source.element_size()
     mine = machine.pinned.find(source, writes=False) if non_blocking and source.is_contiguous() and nbytes else None
     if mine is None:
         machine.refuse_in_capture("a copy from pageable memory")
         machine.pinned.touched_by_host(source, False, "copy_")
+        if non_blocking and nbytes > STAGED:
+            last = machine.current(out.number).queue.last
+            machine.wait_for(f"a copy of {nbytes} bytes from pageable memory", [last])
         taken = source.clone()
     else:
         # The tensor itself would keep the memory from being freed, which no copy does.

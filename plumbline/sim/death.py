@@ -1,4 +1,5 @@
-"""A worker's process is killed while a simulated device waits for what it had queued: how long, and what check() says."""
+"""A worker's process is killed, or given up while it hangs, and a simulated device waits for what it had queued: how long,
+and what check() says."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ class DoomedWorker(Worker):
         self.machine = Machine(LATEST).__enter__()
 
 
-def judge_death(subject: Subject) -> Verdicts:
-    """Judges nothing where a payload that is not ready is never opened."""
+def judge_death(subject: Subject, told: bool) -> Verdicts:
+    """told: the worker lives, and its rank is told that it is lost. Judges nothing where a payload that is not ready is
+    never opened."""
     verdicts = Verdicts()
     domain = Domain(fresh_name(), pool_bytes=1 << 16)
     try:
@@ -52,15 +54,19 @@ def judge_death(subject: Subject) -> Verdicts:
             early = _gone_on(machine)
             if not verdicts.check("POOL-001", not early, "a stream reads what its worker has not written yet"):
                 return verdicts
-            killed = worker.kill()
-            while time.monotonic() < killed + SECONDS and not _gone_on(machine):
+            if told:
+                what, since = "its rank was told that the worker is lost", time.monotonic()
+                rank.lost(0)
+            else:
+                what, since = "its worker's death", worker.kill()
+            while time.monotonic() < since + SECONDS and not _gone_on(machine):
                 time.sleep(0.01)
-            seconds = time.monotonic() - killed
+            seconds = time.monotonic() - since
             said = ""
             if not _gone_on(machine):
-                said = f"the stream still waits {seconds:.1f} seconds after its worker's death"
+                said = f"the stream still waits {seconds:.1f} seconds after {what}"
             elif (error := _checked(got)) is not LeaseLost:
-                said = f"check() after its worker's death: {error.__name__ if error else 'silent'}"
+                said = f"check() after {what}: {error.__name__ if error else 'silent'}"
             verdicts.check("POOL-019", not said, said)
     finally:
         remove_global(domain.name)

@@ -212,7 +212,7 @@ class Engine:
 
 
 def explore(subject: Subject, cases: int, session_seed: int) -> Report:
-    """Each engine gets ``cases`` drawn deliveries; a worker's death follows. Only for what claims TRANSPORT and DEVICE."""
+    """Each engine gets ``cases`` drawn deliveries; the ends of two workers follow. Only for what claims TRANSPORT and DEVICE."""
     report = Report()
     runs = [(space, schedule) for space in SPACES for schedule in (LATEST, session_seed + 1)]
     for space, schedule in [*runs, (SPACES[0], AT_ONCE)]:
@@ -222,8 +222,9 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
                 _explore(engine, cases, schedule, session_seed, report)
             finally:
                 remove_global(engine.domain.name)
-    with watchdog(HANG_SECONDS):
-        _note(report, judge_death(subject), LATEST)
+    for told in (False, True):
+        with watchdog(HANG_SECONDS):
+            _note(report, judge_death(subject, told), LATEST)
     return report
 
 

@@ -228,8 +228,8 @@ FIXED = (
     Scenario(requests=_requests(4, same=False, on_device=True), patches_per_call=16),
     Scenario(
         tower=TowerRecipe(patch_shape=(256,)),
-        requests=tuple(RequestRecipe(f"r{k}", items=(_image(k + 1, 16), _image(k + 101, 40))) for k in range(5)),
-        patches_per_call=40,
+        requests=tuple(RequestRecipe(f"r{k}", items=(_image(k + 1, 16), _image(k + 101, 80))) for k in range(5)),
+        patches_per_call=80,
     ),
 )
 """Many calls in one step, one call in each of many steps, rows that are used again from a cache, payloads of one call that come

@@ -118,6 +118,15 @@ def test_a_copy_from_pageable_memory_is_staged_and_one_from_pinned_memory_is_lat
     assert [c.late for c in late.ledger.copies][:2] == [False, True]
 
 
+@pytest.mark.parametrize(("numbers", "waits"), [(1 << 14, False), ((1 << 14) + 1, True)])
+def test_a_large_copy_from_pageable_memory_waits_for_its_stream(late: Machine, numbers: int, waits: bool) -> None:
+    there = torch.zeros(numbers).to("sim:0", non_blocking=True)
+    there.add_(1)
+    there.copy_(torch.full((numbers,), 5.0), non_blocking=True)
+    assert (sum("pageable" in sync for sync in late.ledger.syncs) > 0) == waits
+    assert there.tolist() == [5.0] * numbers
+
+
 def test_a_copy_into_pinned_memory_is_late_and_one_into_pageable_memory_waits(late: Machine) -> None:
     x = torch.ones(4, device="sim:0")
     pageable, pinned = torch.zeros(4), torch.zeros(4, pin_memory=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from typing import Any
 
 import msgspec
 import pytest
+import torch
 from hypothesis import given, seed, settings
 
+from plumbline.interface import CallerKey, Identity, Prepared, Source, Trust
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_fuzz import Target
 from plumbline.transport_mutate import mutated, nodes, structure_of
-from plumbline.transport_scenario import WireItem, WireRequest
+from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
+from plumbline.transport_sense import nonsense
 from plumbline.transport_strategies import wire_requests
 
 CHANGES = 200
@@ -81,3 +86,33 @@ def test_changes_can_be_made_again() -> None:
     first, second = ([mutated(message, random.Random(k)) for k in range(300)] for _ in range(2))
     assert first == second
     assert len({*first}) > 100
+
+
+WHOLE = prepared_of("r", WireRequest((WireItem(1, (3,)), WireItem(2, (2, 2)))))
+
+
+def with_item(**changes: Any) -> Prepared:
+    return dataclasses.replace(WHOLE, items=(dataclasses.replace(WHOLE.items[0], **changes), WHOLE.items[1]))
+
+
+@pytest.mark.parametrize(
+    "prepared",
+    [
+        dataclasses.replace(WHOLE, prefix_keys=WHOLE.prefix_keys[1:]),
+        dataclasses.replace(WHOLE, token_ids=WHOLE.token_ids.int()),
+        dataclasses.replace(WHOLE, identities=WHOLE.identities[1:]),
+        dataclasses.replace(WHOLE, identities=(Identity(b"short"), WHOLE.identities[1])),
+        with_item(spans=((1, 1),)),
+        with_item(spans=((1, 1000),)),
+        with_item(spans=WHOLE.items[1].spans),
+        with_item(source=Source.PRECOMPUTED, grid_thw=None, spans=((1, 2),)),
+        with_item(grid_thw=torch.tensor([[1, 1, 4]])),
+        with_item(grid_thw=torch.tensor([[1, -1, -3]])),
+        with_item(grid_thw=torch.tensor([1, 1, 3])),
+        with_item(payload=()),
+        with_item(given=(CallerKey("t", "k", Trust.VERIFIED),) * 2),
+    ],
+)
+def test_what_makes_no_sense_is_seen(prepared: Prepared) -> None:
+    assert not nonsense(WHOLE)
+    assert nonsense(prepared)

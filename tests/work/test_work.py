@@ -44,9 +44,9 @@ class Uncounted:
             return Encoded(packed.patches[:, :8].clone())
 
 
-def rig_around(subject: Subject, tower: Uncounted) -> Rig:
+def rig_around(subject: Subject, tower: Uncounted, cache_bytes: int = 1 << 28) -> Rig:
     patches = 1 << 20
-    return build_rig(subject.implementation, tower, tower.spec, Budgets(1 << 28, patches, patches))
+    return build_rig(subject.implementation, tower, tower.spec, Budgets(cache_bytes, patches, patches))
 
 
 def image(tower: Uncounted, patches: int, at: int, strided: bool = False) -> Item:
@@ -130,5 +130,26 @@ def test_a_step_copies_no_rows_that_its_chunks_do_not_need(subject: Subject) -> 
         tensors, _ = cost(rig, tower, Chunk(prepared.request_id, lo, lo + tokens))
         rig.embed.finish(prepared.request_id)
         assert tensors <= LITTLE, f"{tensors} bytes of tensors for {tokens} rows of {patches}"
+
+    held()
+
+
+@pytest.mark.requirement("WORK-004")
+def test_settling_copies_no_rows_that_nothing_needs_any_more(subject: Subject) -> None:
+    """Of images that were delivered whole, where there is no room in a cache."""
+    tower = Uncounted(8)
+    rig = rig_around(subject, tower, cache_bytes=0)
+
+    @EXAMPLES
+    @given(st.lists(st.integers(2**13, 2**14), min_size=1, max_size=4, unique=True))
+    def held(images: list[int]) -> None:
+        requests = [admitted(rig, tower, 3, patches, 5) for patches in images]
+        step = rig.embed.step([Chunk(one.request_id, 0, len(one.token_ids)) for one in requests])
+        assert all(isinstance(result, Rows) for result in step.results)
+        with Ledger() as ledger:
+            step.settle()
+        for one in requests:
+            rig.embed.finish(one.request_id)
+        assert ledger.allocated <= LITTLE, f"{ledger.allocated} bytes of tensors to settle {sum(images)} rows"
 
     held()
