@@ -10,7 +10,7 @@ from pytest_benchmark.stats import Metadata
 
 from plumbline.resolve import Subject
 from plumbline.speed.duel import duel_of
-from plumbline.speed.parts import Unmeasured
+from plumbline.speed.setting import Unmeasured
 
 
 def test_part(

@@ -24,11 +24,12 @@ def test_beside_sglang(
     seconds: float,
     add_benchmark: Callable[[Metadata], object],
 ) -> None:
-    from benchmarks import sglang  # loads the release
+    from adapters.sglang_release import release  # loads it
+    from benchmarks import sglang
 
     if "optimized" not in [s.spec for s in subjects] or not wanted("beside SGLang"):
         pytest.skip("it is optimized that stands beside SGLang")
-    theirs = f"sglang {sglang.release().version}"
+    theirs = f"sglang {release().version}"
     for title, contestants, _ in sglang.cases()[CASES.index(case)]():
         both = {theirs: contestants["sglang"], "optimized": contestants["optimized"]}
         Duel(f"beside SGLang/{title}", both, theirs, seconds, torch.device("cpu")).run(add_benchmark)

@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,14 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
-    slower = base is not None and _compared(base, record, given, processes, console)
+    slower = base is not None and _compared(_kept(base, options.only), record, given, processes, console)
     return 1 if record.withheld or slower else 0
+
+
+def _kept(base: Record, only: Sequence[str]) -> Record:
+    """What --only leaves of it."""
+    names = [(m, {m.key.benchmark, m.key.benchmark.partition("/")[0]}) for m in base.measurements]
+    return replace(base, measurements=tuple(m for m, mine in names if not only or mine & set(only)))
 
 
 def _compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:

@@ -24,6 +24,8 @@ THRESHOLD = 0.03
 """A change below this does not matter in practice."""
 LARGE = 0.10
 """An interval that reaches beyond this cannot call a series the same."""
+SLACK = {"python_bytes": 1 << 16}
+"""By how much a counter may move by itself; all others are exact."""
 OTHERS = 3
 """Other benchmarks' baselines that it takes to tell how much the whole machine has drifted."""
 
@@ -209,7 +211,7 @@ def _baseline_moved(found: Change, ratio: float) -> bool:
 def _of_counters(old: Measurement, m: Measurement) -> Iterator[Change]:
     for name, count in old.counters.items():
         now = m.counters.get(name)
-        if now != count:
+        if now is None or abs(now - count) > SLACK.get(name, 0):
             verdict = Verdict.GONE if now is None else Verdict.COUNTER_GREW if now > count else Verdict.COUNTER_FELL
             yield Change(m.key, verdict, counter=name, old=count, new=now)
 

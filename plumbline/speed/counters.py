@@ -17,8 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 COPYING = frozenset({"copy_", "clone", "_to_copy", "cat", "stack", "index", "index_select", "index_put_", "gather"})
-GRAIN = 1 << 14
-"""Bytes of Python memory that a run may hold more or less without anybody's doing."""
 
 
 class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -56,7 +54,8 @@ def count(run: Callable[[], object], ready: Callable[[], object], device: torch.
 
 
 def python_bytes(run: Callable[[], object], ready: Callable[[], object]) -> int:
-    """The most that a run held at once of what Python and numpy allocated, in whole GRAINs: the least of three runs."""
+    """The most that a run held at once of what Python and numpy allocated: the least of three runs. It moves by some KiB without
+    anybody's doing, which a comparison has to allow for."""
     most = []
     for _ in range(3):
         ready()
@@ -67,4 +66,4 @@ def python_bytes(run: Callable[[], object], ready: Callable[[], object]) -> int:
             most.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    return min(most) // GRAIN * GRAIN
+    return min(most)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -20,129 +19,29 @@ from plumbline.interface import (
     Checkpoint,
     Chunk,
     DevicePort,
-    Domain,
     Encoded,
     Failure,
     Feature,
     Identity,
-    Implementation,
     Item,
     Packed,
     PackedItem,
     Prepared,
     Rows,
-    Runtime,
 )
-from plumbline.resolve import Subject, load
-from plumbline.rig import port_of
-from plumbline.speed.workloads import CHUNK, HIDDEN, MERGE, PATCH, SPEC, WORKLOADS, FreeTower, Known, Workload, table
-from plumbline.timing import Contestant
-
-
-class Unmeasured(Exception):
-    """There is nothing to time: the implementation brings no such part."""
-
-
-@dataclass
-class Operation:
-    """run: what is timed. ready: before each run. result: runs it once, and gives what must be equal bit for bit whoever runs it.
-    counts: beside those that are seen from outside, of the last run. close: at the end."""
-
-    run: Callable[[], Any]
-    ready: Callable[[], object] = lambda: None
-    result: Callable[[], list[Tensor]] = list
-    counts: Callable[[], dict[str, int]] = dict
-    close: Callable[[], object] = lambda: None
-
-    @property
-    def contestant(self) -> Contestant:
-        return Contestant(self.run, self.ready)
-
-
-@dataclass
-class Setting:
-    """Who runs what, and where. workload: payloads on ``device``."""
-
-    subject: Subject
-    workload: Workload
-    device: torch.device
-    port: CountingPort = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.port = CountingPort(port_of(self.device))
-
-    @property
-    def implementation(self) -> Implementation:
-        return self.subject.implementation
-
-    @property
-    def runtime(self) -> Runtime:
-        most = self.workload.payload_bytes
-        budgets = Budgets(cache_bytes=1 << 30, patches_per_call=8192, item_patches=1 << 20)
-        on_device = self.device.type != "cpu"
-        domain = Domain(
-            f"plumbline-bench-{id(self)}",
-            pool_bytes=3 * most + (1 << 22),
-            device_bytes=3 * most + (1 << 22) if on_device else 0,
-        )
-        return Runtime(SPEC, cast(DevicePort, self.port), budgets, domain)
-
-    def prepared(self) -> list[Prepared]:
-        """By the reference, so that all start from the same."""
-        reference: Implementation = load("reference")
-        assert reference.prepare
-        made = reference.prepare(self.runtime, Known.of(self.workload.items))(self.workload.requests)
-        assert all(isinstance(p, Prepared) for p in made), made
-        return made  # type: ignore[return-value]
-
-
-class CountingPort:
-    """A port, and the bytes that were moved by it."""
-
-    device: torch.device
-
-    def __init__(self, port: DevicePort) -> None:
-        self._port, self.moved = port, 0
-        self.device = port.device
-
-    def move(self, tensor: Tensor) -> Tensor:
-        self.moved += tensor.nbytes
-        return self._port.move(tensor)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
-
-
-class CountingTower(FreeTower):
-    """calls, patches: of all calls. honest: rows are of the patches, so that wrong ones can be seen."""
-
-    calls = patches = 0
-    honest = False
-
-    def __call__(self, packed: Packed) -> Encoded:
-        self.calls += 1
-        self.patches += len(packed.patches)
-        if not self.honest:
-            return super().__call__(packed)
-        rows = packed.patches.reshape(-1, MERGE**2 * PATCH)[:, :HIDDEN].to(self.spec.dtype)
-        return Encoded(rows, (-rows,))
-
-    def honestly(self, run: Callable[[], Any]) -> Any:
-        self.honest = True
-        try:
-            return run()
-        finally:
-            self.honest = False
+from plumbline.resolve import Subject
+from plumbline.speed.setting import Operation, Setting, Unmeasured, counts_of, factory_of, tower_of, zeroed
+from plumbline.speed.workloads import CHUNK, HIDDEN, SPEC, WORKLOADS, Known, Workload, table
 
 
 def identify(s: Setting) -> Operation:
-    factory = _part(s, "identify")
+    factory = factory_of(s, "identify")
     identify, items = factory(s.runtime), s.workload.items
     return Operation(lambda: identify(items))
 
 
 def prepare(s: Setting) -> Operation:
-    prepare = _part(s, "prepare")(s.runtime, Known.of(s.workload.items))
+    prepare = factory_of(s, "prepare")(s.runtime, Known.of(s.workload.items))
 
     def run() -> list[Prepared | Failure]:
         return prepare(s.workload.requests)  # type: ignore[no-any-return]
@@ -162,7 +61,7 @@ def transport(s: Setting) -> Operation:
     """From publishing to the last release, both sides in this process, until all that was leased is free again."""
     if s.device.type != "cpu":
         raise Unmeasured("a device's memory is not shared within one process; benchmarks.device_transport has two")
-    made, prepared = _part(s, "transport")(s.runtime), s.prepared()
+    made, prepared = factory_of(s, "transport")(s.runtime), s.prepared()
     worker, rank = made.publisher(0), made.subscriber(0)
     rank.beat()
     sent = [0]
@@ -190,14 +89,14 @@ def transport(s: Setting) -> Operation:
 
 
 def encode(s: Setting) -> Operation:
-    tower = _tower(s)
-    encoder, items = _part(s, "encoder")(s.runtime, tower), s.workload.items
+    tower = tower_of(s)
+    encoder, items = factory_of(s, "encoder")(s.runtime, tower), s.workload.items
 
     def result() -> list[Tensor]:
         found: list[Encoded] = tower.honestly(lambda: encoder.encode(items))
         return [level for one in found for level in (one.rows, *one.side)]
 
-    return Operation(lambda: encoder.encode(items), _zeroed(s, tower), result, _counts(s, tower))
+    return Operation(lambda: encoder.encode(items), zeroed(s, tower), result, counts_of(s, tower))
 
 
 def tower(s: Setting) -> Operation:
@@ -268,10 +167,10 @@ def _rows(s: Setting) -> dict[Identity, Encoded]:
 
 def embed(s: Setting) -> Operation:
     """All requests admitted, prefilled in chunks side by side, and finished."""
-    tower = _tower(s)
+    tower = tower_of(s)
     kept = s.implementation.cache(s.runtime) if s.implementation.cache else None
-    encoder = _part(s, "encoder")(s.runtime, tower)
-    embed, prepared = _part(s, "embed")(s.runtime, encoder, kept), s.prepared()
+    encoder = factory_of(s, "encoder")(s.runtime, tower)
+    embed, prepared = factory_of(s, "embed")(s.runtime, encoder, kept), s.prepared()
     steps = _steps(prepared)
 
     def run() -> list[Rows | Failure]:
@@ -286,14 +185,14 @@ def embed(s: Setting) -> Operation:
             embed.finish(p.request_id)
         return results
 
-    zeroed = _zeroed(s, tower)
+    zero = zeroed(s, tower)
 
     def ready() -> None:
-        zeroed()
+        zero()
         if kept is not None and not s.workload.warm:
             kept.clear()
 
-    return Operation(run, ready, lambda: _levels(tower.honestly(run)), _counts(s, tower))
+    return Operation(run, ready, lambda: _levels(tower.honestly(run)), counts_of(s, tower))
 
 
 def _levels(results: Sequence[Rows | Failure]) -> list[Tensor]:
@@ -306,7 +205,7 @@ def _levels(results: Sequence[Rows | Failure]) -> list[Tensor]:
 
 def merge(s: Setting) -> Operation:
     """Each step's rows into the step's input embeddings."""
-    merge = _part(s, "merge")(s.runtime)
+    merge = factory_of(s, "merge")(s.runtime)
     prepared = s.prepared()
     embed_tokens = table(s.device)
     ids = {p.request_id: p.token_ids for p in prepared}
@@ -336,33 +235,6 @@ def _steps(prepared: Sequence[Prepared]) -> list[list[Chunk]]:
     ]
 
 
-def _part(s: Setting, name: str) -> Callable[..., Any]:
-    factory: Callable[..., Any] | None = getattr(s.implementation, name)
-    if factory is None or name in s.subject.filled:
-        raise Unmeasured(f"it brings no {name}")
-    return factory
-
-
-def _tower(s: Setting) -> CountingTower:
-    most = max(8192, *(1, *(len(i.payload) for i in s.workload.items if isinstance(i.payload, Tensor))))
-    return CountingTower(s.device, most // MERGE**2)
-
-
-def _zeroed(s: Setting, tower: CountingTower) -> Callable[[], None]:
-    def ready() -> None:
-        tower.calls = tower.patches = s.port.moved = 0
-
-    return ready
-
-
-def _counts(s: Setting, tower: CountingTower) -> Callable[[], dict[str, int]]:
-    return lambda: {
-        "moved_bytes": s.port.moved,
-        "tower_calls": tower.calls,
-        "tower_patches": tower.patches,
-    }
-
-
 PARTS: dict[str, tuple[Callable[[Setting], Operation], tuple[str, ...]]] = {
     "identify": (identify, ("chat", "documents", "video")),
     "prepare": (prepare, ("chat", "documents", "video", "text")),
@@ -374,6 +246,14 @@ PARTS: dict[str, tuple[Callable[[Setting], Operation], tuple[str, ...]]] = {
     "merge": (merge, ("chat", "documents", "repeated", "text")),
 }
 """What is timed of each part, and over which workloads."""
+
+ROW = 2 * HIDDEN
+"""Bytes of a row."""
+MOVED: dict[str, Callable[[Workload], int]] = {
+    "identify": lambda w: w.payload_bytes,
+    "merge": lambda w: 2 * ROW * (sum(len(r.token_ids) for r in w.requests) + SPEC.side_levels * w.rows),
+}
+"""Bytes that memory must read or write at least: what is hashed, read; what is embedded, read and written."""
 
 BENCHMARKS = [f"{part}/{workload}" for part, (_, workloads) in PARTS.items() for workload in workloads]
 
