@@ -34,7 +34,7 @@ from plumbline.speed.verdicts import VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
-FULL, QUICK = (5, 1.0, 100), (1, 0.25, 25)
+FULL, QUICK = (5, 0.5, 100), (1, 0.25, 25)
 """Processes, seconds for each benchmark in each of them, and generated workloads in each shard for the verdict."""
 
 

@@ -1,0 +1,140 @@
+"""Benchmarks are run in fresh processes and joined; what is wrong, or copies once more, is seen whatever the noise."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plumbline.speed import __main__ as session
+from plumbline.speed.compare import Verdict, compare
+from plumbline.speed.measure import MeasureError, measure, withhold
+from plumbline.speed.parts import BENCHMARKS, PARTS
+from plumbline.speed.record import parse
+from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, read
+
+IDENTIFY, ENCODE = "identify/video", "encode/video"
+
+
+def run(impl: str, *only: str, processes: int = 1) -> dict[str, Any]:
+    given = [session.PARTS, f"--impl={impl}", "--seconds=0.02", *(f"--only={name}" for name in only)]
+    return measure(given, processes, lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[dict[str, Any], list[tuple[str, int, int]]]:
+    """optimized, in two processes, and what was said meanwhile."""
+    said: list[tuple[str, int, int]] = []
+    given = [session.PARTS, "--impl=optimized", "--seconds=0.02", f"--only={IDENTIFY}", f"--only={ENCODE}"]
+    return measure(given, 2, lambda *what: said.append(what)), said
+
+
+def test_a_run_is_joined_into_one_record(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
+    data, said = measured
+    record = parse(json.loads(json.dumps(data)), "x")
+    found = {(m.key.benchmark, m.key.implementation): m for m in record.measurements}
+    assert set(found) == {(b, i) for b in (IDENTIFY, ENCODE) for i in ("reference", "optimized")}
+    for (_, name), m in found.items():
+        assert len(m.processes) == 2
+        assert sum(m.processes) == len(m.samples)
+        assert all(s > 0 for s in m.samples)
+        assert (m.baseline, m.ratio is None) == (("", True) if name == "reference" else ("reference", False))
+    assert {(count, total) for _, count, total in said} == {(k, 4) for k in range(1, 5)}
+
+
+def test_processes_go_through_the_benchmarks_both_ways(
+    measured: tuple[dict[str, Any], list[tuple[str, int, int]]],
+) -> None:
+    names = [name for name, _, _ in measured[1]]
+    assert names == names[::-1]
+    assert len(set(names)) == 2
+
+
+def test_counters_are_exact(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
+    """By hand: two videos of 16 frames of 384 patches of 192 float32."""
+    payload = 2 * 16 * 384 * 192 * 4
+    by_name = {b["name"]: b["extra_info"]["counters"] for b in measured[0]["benchmarks"]}
+    assert by_name[f"{ENCODE}[optimized]"]["tower_patches"] == 2 * 16 * 384
+    assert by_name[f"{ENCODE}[optimized]"]["copied_bytes"] == 0
+    assert by_name[f"{ENCODE}[reference]"]["copied_bytes"] == payload
+
+
+@pytest.mark.parametrize(
+    ("part", "benchmark_of"), [("identify", IDENTIFY), ("encoder", ENCODE), ("merge", "merge/chat")]
+)
+def test_a_copy_more_is_always_found(part: str, benchmark_of: str) -> None:
+    base = parse(run("optimized", benchmark_of), "base")
+    new = parse(run(f"benchmarks/planted.py:copying_{part}", benchmark_of), "new")
+    grown = {c.counter for c in compare(base, new) if c.verdict is Verdict.COUNTER_GREW}
+    assert {"copies", "copied_bytes"} <= grown
+    same = parse(run("optimized", benchmark_of), "again")
+    assert not [c for c in compare(base, same) if c.verdict is Verdict.COUNTER_GREW]
+
+
+def test_no_time_for_wrong_rows() -> None:
+    with pytest.raises(MeasureError, match="swapped does not give what reference gives"):
+        run("tests/speed/wrong.py:swapped", ENCODE)
+
+
+def test_who_raises_loses_that_benchmark_alone() -> None:
+    data = run("tests/speed/wrong.py:raises", "cache/documents", IDENTIFY)
+    record = parse(data, "x")
+    assert {m.key.benchmark for m in record.measurements} == {IDENTIFY}
+    assert [(w.benchmark, w.reason) for w in record.withheld] == [
+        ("cache/documents", "RuntimeError: no cache today"),
+    ]
+
+
+def test_what_breaks_a_requirement_shows_no_time(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
+    data = copy.deepcopy(measured[0])
+    withhold(data, {"optimized": {"identify": ["IDENT-004"]}})
+    record = parse(data, "x")
+    assert (IDENTIFY, "optimized") not in {(m.key.benchmark, m.key.implementation) for m in record.measurements}
+    assert (ENCODE, "optimized") in {(m.key.benchmark, m.key.implementation) for m in record.measurements}
+    assert [(w.benchmark, w.implementation, w.reason) for w in record.withheld] == [
+        (IDENTIFY, "optimized", "breaks IDENT-004")
+    ]
+
+
+def test_sections_of_parts_are_those_of_the_document() -> None:
+    from plumbline.requirements import requirements
+
+    known = {r.section for r in requirements().values()}
+    assert {s for sections in SECTIONS.values() for s in sections} <= known
+    assert set(PARTS) <= set(SECTIONS)
+    assert {name.partition("/")[0] for name in BENCHMARKS} == set(PARTS)
+
+
+def test_a_report_says_which_parts_are_broken() -> None:
+    def requirement(name: str, section: str, status: str, level: str = "MUST") -> dict[str, str]:
+        return {"id": name, "section": section, "status": status, "level": level}
+
+    listed = [
+        requirement("IDENT-004", "Identity and prefix keys", "failed"),
+        requirement("CACHE-012", "Cache", "failed", "SHOULD"),
+        requirement("CACHE-001", "Cache", "deviation"),
+    ]
+    broken, verdicts = read({"implementations": [{"name": "acme", "requirements": listed}]})
+    assert broken["acme"]["identify"] == ["IDENT-004"]
+    assert "cache" not in broken["acme"]
+    assert (verdicts["acme"]["cache"], verdicts["acme"]["merge"]) == ("deviation", "held")
+
+
+def test_without_a_verdict_there_is_no_speed(tmp_path: Path) -> None:
+    with pytest.raises(VerdictError):
+        judge(["--impl=there_is_no_such_module"], 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given", [["--impl", "there_is_no_such_module"], ["--compare", "no such base"]], ids=["implementation", "base"]
+)
+def test_what_cannot_be_said_ends_with_2(given: list[str], tmp_path: Path) -> None:
+    assert session.main([*given, "--report", str(tmp_path)]) == 2
+
+
+def test_nothing_to_run_is_an_error() -> None:
+    with pytest.raises(MeasureError, match="no benchmark was run"):
+        run("optimized", "no such part")
