@@ -92,6 +92,7 @@ def tests(session: nox.Session) -> None:
 def dashboard(session: nox.Session) -> None:
     """Write report/dashboard.html: speed over time, conformance and kill matrix, of the files that there are."""
     install(session)
+    session.run("python", "-m", "plumbline.roofline", "--out", "report/roofline.html")
     session.run("python", "-m", "plumbline.dashboard", *session.posargs)
 
 
