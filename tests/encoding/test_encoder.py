@@ -123,3 +123,20 @@ def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(su
     calls = [call.patches for call in rig.tower.calls]
     assert sum(calls) == sum(sizes)
     assert len(calls) == 1 + over
+
+
+@pytest.mark.requirement("ENC-002", "ENC-012")
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_call_that_failed_changes_no_later_one(subject: Subject, failures: int) -> None:
+    """Whatever an encoder tries when there is no memory: what fitted into one call before fits into one afterwards."""
+    claimed(subject, Capability.BATCHING)
+    sizes = (9, 2, 4, 5)
+    rig = rig_of(subject.implementation, patches=sum(sizes))
+    for seed in range(failures):
+        results = rig.encoder.encode([item_of(image(seed, 4, fault=True)), item_of(image(seed, 5))])
+        assert isinstance(results[0], EncodingFailed)
+    before = len(rig.tower.calls)
+    recipes = [image(seed, patches) for seed, patches in enumerate(sizes)]
+    results = rig.encoder.encode([item_of(recipe) for recipe in recipes])
+    assert all(right(TowerRecipe(), recipe, result) for recipe, result in zip(recipes, results, strict=True))
+    assert [call.patches for call in rig.tower.calls[before:]] == [sum(sizes)]
