@@ -1,4 +1,4 @@
-"""Several items of one rank fail in one step, for different reasons and with long texts."""
+"""Several items of one rank in one step: each has its own rows, at all levels, or fails for its own reason, at any length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import dataclasses
 from functools import partial
 
 import pytest
+import torch
 
+from plumbline.bench import expected_rows
+from plumbline.build import bits_of
 from plumbline.exact import ExactTower, exact_spec
 from plumbline.interface import (
     Budgets,
@@ -18,6 +21,7 @@ from plumbline.interface import (
     Packed,
     PayloadMissing,
     Ranks,
+    Rows,
 )
 from plumbline.parts import About, claimed, image, prepared_of
 from plumbline.rank_threads import Meeting
@@ -83,3 +87,35 @@ def test_each_failure_of_a_rank_keeps_its_class(subject: Subject, size: int, abo
         got = zip(first, KINDS, strict=True)
         wrong = [f"r{k}: {kind} for {WANTED[due]}" for k, ((kind, _), due) in enumerate(got) if kind != WANTED[due]]
         assert not wrong, wrong
+
+
+def shown(tower: TowerRecipe, subject: Subject, ranks: Ranks) -> list[str]:
+    """What is wrong with the rows of images of other sizes, in one step."""
+    spec = exact_spec(tower)
+    budgets = Budgets(1 << 20, 64, ITEM_PATCHES)
+    rig = build_rig(subject.implementation, ExactTower(tower, spec), spec, budgets, ranks=ranks)
+    recipes = [image(seed, 1 + 3 * seed % 7) for seed in range(8)]
+    chunks = []
+    for seed, recipe in enumerate(recipes):
+        prepared = prepared_of(rig, RequestRecipe(f"r{seed}", (recipe,)), tower)
+        rig.embed.admit(prepared)
+        chunks.append(Chunk(f"r{seed}", 0, len(prepared.token_ids)))
+    step = rig.embed.step(chunks)
+    assert not step.settle()
+    wrong = []
+    for recipe, result in zip(recipes, step.results, strict=True):
+        assert isinstance(result, Rows), result
+        for level, rows in enumerate((result.rows, *result.side)):
+            if not torch.equal(bits_of(rows), expected_rows(tower, recipe, 0, level)):
+                wrong.append(f"{result.request_id}, level {level}")
+    return wrong
+
+
+@pytest.mark.requirement("RANK-004", "ENC-010")
+@pytest.mark.parametrize("side_levels", [0, 2])
+@pytest.mark.parametrize("size", [2, 3])
+def test_each_item_of_a_rank_has_its_own_rows(subject: Subject, size: int, side_levels: int) -> None:
+    claimed(subject, Capability.RANKS, *[Capability.SIDE_ROWS] * side_levels)
+    meeting: Meeting[list[str]] = Meeting(size)
+    found = meeting.run(partial(shown, TowerRecipe(side_levels=side_levels), subject))
+    assert found == [[]] * size
