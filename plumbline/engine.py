@@ -34,7 +34,7 @@ from plumbline.interface import (
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario
+from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario, seated
 from plumbline.snapshots import copy_of, same, snapshot
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
 from plumbline.transport_path import Path
@@ -119,8 +119,9 @@ class Run:
             + 3 * len(self.scenario.ops)
             + (2 + len(self.scenario.ops)) * tokens // min(self.scenario.chunks)
         )
-        limit += (2 + self.scenario.retries) * len(self.trace.entries)
+        limit += (2 + self.scenario.retries + self.scenario.linger) * len(self.trace.entries)
         for number in range(limit):
+            self._let_go(number)
             for op in self.scenario.ops:
                 if op.step == number:
                     self._operate(op)
@@ -298,6 +299,8 @@ class Run:
             self.trace.reach.add("retract inside an item")
         if e.position:
             self.trace.reach.add("retract after a chunk")
+        if e.position == len(e.prepared.token_ids):
+            self.trace.reach.add("retract after the last chunk")
         self.trace.note("retracted", e.id)
         self._guard("retract", e.id, lambda: self.rig.embed.retract(e.id))
         self._note_released(e)
@@ -320,6 +323,12 @@ class Run:
                 if not all(f.released for f in features):
                     self.trace.unreleased.append(f"request {e.id}, item {index}")
         e.state, e.admitted = state, False
+
+    def _let_go(self, number: int) -> None:
+        """Those that have all their rows, and stayed as long as they should."""
+        for e in self.trace.entries:
+            if e.state == "running" and e.position == len(e.prepared.token_ids) and number >= e.leaves_at:
+                self._finish(e, "done")
 
     # -- scheduling
 
@@ -371,12 +380,12 @@ class Run:
 
     def _schedule(self, number: int) -> list[Scheduled]:
         scheduled = []
-        for e in self.trace.entries:
-            if e.state == "running":
-                size = self.scenario.chunks[self.chunk_index % len(self.scenario.chunks)]
-                self.chunk_index += 1
-                hi = min(e.position + size, len(e.prepared.token_ids))
-                scheduled.append(self._chunk(e, e.position, hi))
+        due = [e for e in self.trace.entries if e.state == "running" and e.position < len(e.prepared.token_ids)]
+        for e in seated(due, self.scenario.seats, number):
+            size = self.scenario.chunks[self.chunk_index % len(self.scenario.chunks)]
+            self.chunk_index += 1
+            hi = min(e.position + size, len(e.prepared.token_ids))
+            scheduled.append(self._chunk(e, e.position, hi))
         for op in self.scenario.ops:
             if op.step == number and op.kind == "bad_chunk" and scheduled:
                 self._spoil(scheduled, op.request)
@@ -410,7 +419,7 @@ class Run:
         record = StepRecord(number, self.rig.tower.epoch, scheduled)
         self.trace.steps.append(record)
         moved = self.rig.port.moved_bytes
-        self._look_again()
+        self._look_again(scheduled)
         self._touch(scheduled)
         try:
             step = self.rig.embed.step([s.chunk for s in scheduled])
@@ -464,7 +473,7 @@ class Run:
 
     def _watch(self, record: StepRecord, live: list[Rows | Failure]) -> None:
         """Looks whether settling changed a result, and remembers results that must last until their next chunk."""
-        self.lasting = [
+        self.lasting += [
             (record, s.entry, k, now)
             for k, (s, now) in enumerate(zip(record.scheduled, live, strict=False))
             if s.entry is not None and s.entry.state == "running" and not s.fault and isinstance(now, Rows)
@@ -473,17 +482,21 @@ class Run:
         self.lasting = [kept for kept in self.lasting if kept[1].id not in lost]
         self._compare_lasting()
 
-    def _look_again(self) -> None:
-        """Before the next step: results of requests that neither ended nor were sent back."""
+    def _look_again(self, scheduled: list[Scheduled]) -> None:
+        """Before the next step: results of requests that neither ended nor were sent back. Those that have no chunk in it
+        must last longer."""
         self.lasting = [kept for kept in self.lasting if kept[1].state == "running"]
         self._compare_lasting()
-        self.lasting = []
+        going_on = {s.chunk.request_id for s in scheduled}
+        self.lasting = [kept for kept in self.lasting if kept[1].id not in going_on]
+        if self.lasting:
+            self.trace.reach.add("a result that lasts beyond the next step")
 
     def _compare_lasting(self) -> None:
         for record, e, k, now in self.lasting:
 
             def compare(seen: Rows, record: StepRecord = record, e: Entry = e, k: int = k) -> None:
-                if not same(record.results[k], seen):
+                if e.id not in record.changed and not same(record.results[k], seen):
                     record.changed.append(e.id)
 
             self.rig.place.read(now, compare)
@@ -537,7 +550,9 @@ class Run:
             if isinstance(result, Rows) and e.id not in lost:
                 self._served(e, s)
                 if e.position == len(e.prepared.token_ids):
-                    self._finish(e, "done")
+                    e.leaves_at = record.number + 1 + self.scenario.linger
+                    if not self.scenario.linger:
+                        self._finish(e, "done")
                 continue
             error: PlumblineError | None = result.error if isinstance(result, Failure) else None
             if isinstance(error, EpochChanged):

@@ -14,7 +14,7 @@ from plumbline import closed_form
 from plumbline.closed_form import Truth
 from plumbline.item_names import name_of, names_of
 from plumbline.markup import Html, tag
-from plumbline.scenario import ItemRecipe, Op, RequestRecipe, Scenario
+from plumbline.scenario import ItemRecipe, Op, RequestRecipe, Scenario, seated
 
 CELL, HEIGHT, LEFT, ACROSS = 16, 17, 30, 40
 """Width and height of a token, room for position numbers, tokens in a line. Pixels."""
@@ -85,19 +85,24 @@ def plan(scenario: Scenario) -> list[list[list[Planned]]]:
     ]
     order, cursor, step = list(waiting), 0, 0
     running: list[tuple[int, int, str, int]] = []
+    leaves_at: dict[tuple[int, int, str, int], int] = {}
     while waiting or running:
+        running = [entry for entry in running if leaves_at.get(entry, step + 1) > step]
         for entry in list(waiting):
             if len(running) < max(1, scenario.running) and entry[2] not in [other[2] for other in running]:
                 waiting.remove(entry)
                 running.append(entry)
-        for entry in sorted(running, key=order.index):
+        due = [entry for entry in sorted(running, key=order.index) if entry not in leaves_at]
+        for entry in seated(due, scenario.seats, step):
             k, c, _, length = entry
             lo = chunks[k][c][-1][2] if chunks[k][c] else 0
             hi = min(lo + max(1, scenario.chunks[cursor % len(scenario.chunks)]), length)
             chunks[k][c].append((step, lo, hi))
             cursor += 1
             if hi == length:
-                running.remove(entry)
+                leaves_at[entry] = step + 1 + scenario.linger
+                if not scenario.linger:
+                    running.remove(entry)
         step += 1
     return chunks
 
@@ -266,6 +271,10 @@ def _settings(scenario: Scenario) -> Iterator[str]:
     yield ", ".join([running, prefixes, *(["lazy payloads"] if scenario.lazy else [])])
     if scenario.settle_late:
         yield "each step settled when the next has begun"
+    if scenario.seats < scenario.running:
+        yield f"chunks of {scenario.seats} requests in a step, in turns"
+    if scenario.linger:
+        yield f"requests stay for {scenario.linger} steps when they have all their rows"
     if scenario.hiccups:
         calls = ", ".join(map(str, scenario.hiccups))
         yield f"the tower fails in call {calls}; chunks sent again up to {scenario.retries} times"

@@ -12,6 +12,7 @@ import types
 import typing
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 MASK64 = (1 << 64) - 1
 ITEMSIZE = {"float32": 4, "int32": 4, "bfloat16": 2, "float16": 2, "int16": 2, "float64": 8, "uint8": 1}
@@ -146,18 +147,21 @@ ITEM_PATCHES = 96
 
 @dataclass(frozen=True)
 class Scenario:
-    """chunks: sizes of successive chunks, cycled. running: requests prefilled together. ahead: how many more are admitted
+    """chunks: sizes of successive chunks, cycled. running: requests prefilled together. seats: how
+    many of them have a chunk in one step, in turns, as a budget of tokens makes it. ahead: how many more are admitted
     and wait. cache_rows: cache budget, in rows
     with their side rows. transport: lazy payloads come by the implementation's own transport, except in requests with a
     fence. eager_retract: the engine retracts all requests at a change of epoch by itself. settle_late: each step is settled
     when the next one has begun. hiccups: tower calls, counted from 0, that raise whatever is in them. retries: how often a
-    request whose chunk failed to be encoded sends it again. script: what a recorded engine did, in order, to be done again;
-    chunks, running, ahead, prefix_cache, eager_retract, retries and ops are then without effect."""
+    request whose chunk failed to be encoded sends it again. linger: for how many steps a request stays when it has all its
+    rows, as while it decodes. script: what a recorded engine did, in order, to be done again;
+    chunks, running, seats, ahead, prefix_cache, eager_retract, retries, linger and ops are then without effect."""
 
     tower: TowerRecipe = TowerRecipe()
     requests: tuple[RequestRecipe, ...] = ()
     chunks: tuple[int, ...] = (64,)
     running: int = 4
+    seats: int = 4
     ahead: int = 0
     cache_rows: int = 64
     patches_per_call: int = 64
@@ -169,6 +173,7 @@ class Scenario:
     settle_late: bool = False
     hiccups: tuple[int, ...] = ()
     retries: int = 0
+    linger: int = 0
     ops: tuple[Op, ...] = ()
     script: tuple[Act, ...] = ()
     item_patches: int = ITEM_PATCHES
@@ -186,6 +191,17 @@ class Scenario:
     def size(self) -> int:
         """Length of what differs from the defaults: how much a reader has to take in."""
         return len(repr(compact(self)))
+
+
+T = TypeVar("T")
+
+
+def seated(due: list[T], seats: int, step: int) -> list[T]:
+    """Who of ``due`` has a chunk in this step: all, or as many as there are seats, in turns."""
+    if len(due) <= seats:
+        return due
+    first = step * seats % len(due)
+    return (due[first:] + due[:first])[:seats]
 
 
 VOCABULARY = 64

@@ -139,6 +139,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         requests=tuple(requests),
         chunks=draw(_pick(_CHUNKS)),
         running=draw(_pick([4, 1, 2, 3])),
+        seats=draw(_pick([4, 4, 2, 1])),
         ahead=draw(_pick([0, 0, 1, 3])),
         cache_rows=draw(_pick([1000, 64, 16, 8, 4, 1, 0])),
         patches_per_call=draw(_pick([1000, 64, 16, 8, 4, 1])),
@@ -150,6 +151,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         settle_late=draw(_CHANCE[3]),
         hiccups=draw(_pick(_HICCUPS)),
         retries=draw(_pick([0, 1, 1, 2])),
+        linger=draw(_pick([0, 0, 0, 1, 3])),
         ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))),
     )
 

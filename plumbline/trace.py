@@ -64,6 +64,8 @@ class Entry:
     failed_in: int | None = None
     """The step in which its last chunk failed, which is to be sent again."""
     retries: int = 0
+    leaves_at: int = 0
+    """The step before which it is finished, once it has all its rows."""
     touched: set[int] = field(default_factory=set)
     """Items whose positions some chunk reached, so that their payloads may be open."""
     underway: set[int] = field(default_factory=set)

@@ -235,6 +235,42 @@ def test_an_item_that_was_evicted_can_be_cached_again(subject: Subject) -> None:
     assert calls == [1, 1, 1, 1, 0, 1, 0]
 
 
+class FullCache:
+    """There is never memory for a copy."""
+
+    nbytes = 0
+
+    def get(self, identity: Identity, epoch: int) -> Encoded | None:
+        return None
+
+    def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
+        raise torch.OutOfMemoryError("no memory for a copy")
+
+    def clear(self) -> None:
+        """There is nothing."""
+
+
+@pytest.mark.requirement("CACHE-015")
+def test_rows_that_find_no_memory_fail_nobody(subject: Subject) -> None:
+    """Whoever came with them goes on, and gets the rest of them; so does who comes later."""
+    rig = rig_of(dataclasses.replace(subject.implementation, cache=lambda runtime: FullCache()))
+    whole = expected_rows(TowerRecipe(), image(1), 0, 0)
+    for name in ("a", "b", "later"):
+        rig.embed.admit(prepared_of(rig, RequestRecipe(name, (image(1),))))
+    for chunks in ([Chunk("a", 0, 3), Chunk("b", 0, 5)], [Chunk("a", 3, 5), Chunk("later", 0, 5)]):
+        step = rig.embed.step(chunks)
+        try:
+            lost = step.settle()
+        except Exception as error:
+            pytest.fail(f"settling raised {error!r}")
+        assert not lost, f"settling takes back {lost}"
+        for chunk, result in zip(chunks, step.results, strict=True):
+            assert isinstance(result, Rows), result
+            assert torch.equal(bits_of(result.rows), whole[max(chunk.lo - 1, 0) : chunk.hi - 1])
+    for name in ("a", "b", "later"):
+        rig.embed.finish(name)
+
+
 @pytest.mark.requirement("EPOCH-001")
 def test_rows_of_a_step_that_settles_after_the_weights_changed_are_not_of_the_new_ones(subject: Subject) -> None:
     """As in an engine that prepares the next step before the last one is settled."""

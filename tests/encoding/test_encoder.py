@@ -113,6 +113,19 @@ def test_an_item_has_the_same_rows_alone_and_in_any_company(subject: Subject) ->
                 assert torch.equal(bits_of(a), bits_of(b))
 
 
+@pytest.mark.requirement("ENC-001", "ENC-009")
+@pytest.mark.parametrize("rows_per_tile", [1, 3])
+def test_images_of_different_numbers_of_tiles_keep_their_rows(subject: Subject, rows_per_tile: int) -> None:
+    """In one call, whose rows could also be dealt out evenly; an image may be a single tile, or several tensors."""
+    claimed(subject, Capability.TILES)
+    tower = dataclasses.replace(with_side_rows(subject), image="tiles", rows_per_tile=rows_per_tile)
+    for divisions in ([(1,), (3,), (2,)], [(1,), (1, 2), (4,), (3, 1)], [(5,), (1,)]):
+        recipes = [ItemRecipe(grid=None, parts=parts, content=Content(seed)) for seed, parts in enumerate(divisions)]
+        results = rig_of(subject.implementation, tower).encoder.encode([item_of(recipe, tower) for recipe in recipes])
+        for recipe, result in zip(recipes, results, strict=True):
+            assert right(tower, recipe, result), f"tiles {recipe.parts} beside {divisions}: {result}"
+
+
 @pytest.mark.requirement("ENC-002", "ENC-003")
 @pytest.mark.parametrize("over", [0, 1])
 def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(subject: Subject, over: int) -> None:
@@ -123,3 +136,20 @@ def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(su
     calls = [call.patches for call in rig.tower.calls]
     assert sum(calls) == sum(sizes)
     assert len(calls) == 1 + over
+
+
+@pytest.mark.requirement("ENC-002", "ENC-012")
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_call_that_failed_changes_no_later_one(subject: Subject, failures: int) -> None:
+    """Whatever an encoder tries when there is no memory: what fitted into one call before fits into one afterwards."""
+    claimed(subject, Capability.BATCHING)
+    sizes = (9, 2, 4, 5)
+    rig = rig_of(subject.implementation, patches=sum(sizes))
+    for seed in range(failures):
+        results = rig.encoder.encode([item_of(image(seed, 4, fault=True)), item_of(image(seed, 5))])
+        assert isinstance(results[0], EncodingFailed)
+    before = len(rig.tower.calls)
+    recipes = [image(seed, patches) for seed, patches in enumerate(sizes)]
+    results = rig.encoder.encode([item_of(recipe) for recipe in recipes])
+    assert all(right(TowerRecipe(), recipe, result) for recipe, result in zip(recipes, results, strict=True))
+    assert [call.patches for call in rig.tower.calls[before:]] == [sum(sizes)]

@@ -190,3 +190,59 @@ def test_an_end_inside_an_item_takes_nothing_from_those_who_share_it(subject: Su
     assert torch.equal(bits_of(beside.rows), whole[2:])
     assert torch.equal(bits_of(later.rows), whole)
     step.settle()
+
+
+@pytest.mark.requirement("EPOCH-001")
+@pytest.mark.parametrize("epochs", [(2, 1, 2), (5, 0, 5), (1, 2**40, 1)])
+def test_weights_that_come_back_have_their_own_rows(subject: Subject, epochs: tuple[int, ...]) -> None:
+    """An epoch names a state of the weights, and says nothing of their age: an adapter may be swapped and swapped back."""
+    claimed(subject, Capability.EPOCHS)
+    rig = rig_of(subject.implementation)
+    for turn, epoch in enumerate(epochs):
+        rig.tower.epoch = epoch
+        rig.embed.set_epoch(epoch)
+        prepared = prepared_of(rig, RequestRecipe(f"r{turn}", (image(1),)))
+        rig.embed.admit(prepared)
+        step = rig.embed.step([Chunk(f"r{turn}", 0, len(prepared.token_ids))])
+        (result,) = step.results
+        step.settle()
+        assert isinstance(result, Rows)
+        assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), image(1), epoch, 0))
+        rig.embed.finish(f"r{turn}")
+
+
+STRANGE_IDS = (
+    "",
+    " ",
+    "0",
+    "None",
+    "r",
+    "R",
+    "r ",
+    "r-0",
+    "r-1",
+    "r#1",
+    "r/1",
+    "r\0",
+    "caf\u00e9",
+    "cafe\u0301",
+    "r" * 300,
+)
+
+
+@pytest.mark.requirement("ISO-001")
+@pytest.mark.requirement("LIFE-002")
+def test_every_other_text_is_another_id(subject: Subject) -> None:
+    """Empty, of nearly the same letters, or with what elsewhere separates a number: all at once, each with its own rows."""
+    rig = rig_of(subject.implementation)
+    for seed, name in enumerate(STRANGE_IDS):
+        rig.embed.admit(prepared_of(rig, RequestRecipe(name, (image(seed),))))
+    for lo, hi in [(0, 3), (3, 5)]:
+        step = rig.embed.step([Chunk(name, lo, hi) for name in STRANGE_IDS])
+        for seed, (name, result) in enumerate(zip(STRANGE_IDS, step.results, strict=True)):
+            assert isinstance(result, Rows), (name, result)
+            wanted = expected_rows(TowerRecipe(), image(seed), 0, 0)[max(lo - 1, 0) : hi - 1]
+            assert torch.equal(bits_of(result.rows), wanted), name
+        step.settle()
+    for name in STRANGE_IDS:
+        rig.embed.finish(name)

@@ -104,12 +104,13 @@ def loaded(tower: Callable[[Checkpoint, DevicePort], LoadedTower], folder: Path)
 
 
 @pytest.mark.requirement("NUM-006")
+@pytest.mark.parametrize("name", ["several", "long"])
 def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
-    subject: Subject, family: str, folder: Path, record_property: Record
+    subject: Subject, family: str, folder: Path, name: str, record_property: Record
 ) -> None:
     tower = loaded(fast_tower(subject), folder)
     theirs = PlainOracle(folder, TOWERS[family][0])
-    call = call_of(theirs.exact, *CALLS["several"])
+    call = call_of(theirs.exact, *CALLS[name])
     found = outputs(tower(call))
     own = theirs.sigmas(call, terms_of_float32)
     hold(record_property, "fast to plain, float32", found, outputs(tower_of(folder)(call)), own, own)

@@ -41,8 +41,9 @@ CALLS: dict[str, list[Grid]] = {
     "large": [(1, 10, 14)],
     "video": [(3, 4, 6)],
     "several": [(1, 4, 6), (1, 2, 2), (2, 6, 4), (1, 8, 8), (1, 2, 2), (5, 2, 4)],
+    "long": [(1, 2, 262), (1, 262, 2)],
 }
-"""Smaller and larger than a window and than the tables of positions."""
+"""Smaller and larger than a window and than the tables of positions, and with places beyond those that bfloat16 tells apart."""
 
 
 def tower_of(folder: Path, dtype: torch.dtype = torch.float32) -> PlainTower:

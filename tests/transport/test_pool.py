@@ -51,6 +51,19 @@ def test_what_does_not_fit_arrives_all_the_same(subject: Subject, pool: int) -> 
             assert got.reads(request)
 
 
+@pytest.mark.requirement("POOL-001", "MSG-005")
+@pytest.mark.parametrize("pool", [0, 1 << 21])
+@pytest.mark.parametrize("rows", [2**16 - 1, 2**16, 2**16 + 1, 2**17 + 12_345, 2**20 + 1])
+def test_payloads_of_many_bytes(subject: Subject, rows: int, pool: int) -> None:
+    """All of them, also those behind the last whole block of whatever size."""
+    with Both(subject.implementation, ranks=1, pool=pool) as both:
+        for width, dtype in [(1, "uint8"), (1, "bfloat16")]:
+            request = WireRequest((WireItem(1, (rows // (1 if dtype == "uint8" else 2),), dtype, width=width),))
+            got = Received(both.subscribers[0], both.publish(request, name=dtype).message)
+            assert got.reads(request)
+            got.release()
+
+
 @pytest.mark.requirement("POOL-010")
 def test_a_full_disk_leads_to_the_fallback(subject: Subject) -> None:
     """A pool that no machine has room for: everything still arrives, and nothing is left behind."""

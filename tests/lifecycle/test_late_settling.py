@@ -1,0 +1,94 @@
+"""Between a step and its settling an engine goes on: what was lost is told all the same, to all who were shown it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from plumbline.bench import expected_rows
+from plumbline.build import bits_of
+from plumbline.feature import LocalFeature
+from plumbline.interface import Capability, Chunk, LeaseLost, Prepared, Rows
+from plumbline.parts import About, claimed, image, prepared_of, rig_of
+from plumbline.resolve import Subject
+from plumbline.rig import Rig
+from plumbline.scenario import RequestRecipe, TowerRecipe
+
+END = 6
+"""Tokens of a prompt: one of text, four rows, and one of text."""
+
+
+def lazy(rig: Rig, name: str, fence: bool) -> Prepared:
+    """The same image for every name, fenced off when it is read or not."""
+    whole = prepared_of(rig, RequestRecipe(name, (image(1),), text=1))
+    (item,) = whole.items
+    assert isinstance(item.payload, torch.Tensor)
+    assert len(whole.token_ids) == END
+    items = (dataclasses.replace(item, payload=LocalFeature(item.payload, fence)),)
+    return dataclasses.replace(whole, items=items)
+
+
+def between(rig: Rig, what: str, name: str) -> None:
+    """What an engine does with a request whose step is not settled."""
+    if what == "retracted":
+        rig.embed.retract(name)
+    elif what == "finished":
+        rig.embed.finish(name)
+    elif what == "finished, and the id used again":
+        rig.embed.finish(name)
+        rig.embed.admit(lazy(rig, name, fence=False))
+    elif what == "other weights":
+        rig.tower.epoch = 1
+        rig.embed.set_epoch(1)
+
+
+def right(rig: Rig, name: str, epoch: int) -> None:
+    """The whole request, in one chunk."""
+    (result,) = rig.embed.step([Chunk(name, 0, END)]).results
+    assert isinstance(result, Rows), result
+    wanted = expected_rows(TowerRecipe(), image(1), epoch, 0)
+    assert torch.equal(bits_of(result.rows), wanted), f"{name} has rows {result.rows.tolist()} for {wanted.tolist()}"
+
+
+@pytest.mark.requirement("LIFE-009", "LIFE-012", "LIFE-003")
+@pytest.mark.requirement("CACHE-010")
+@pytest.mark.parametrize("first", ["a", "b"])
+@pytest.mark.parametrize("cut", [3, END])
+@pytest.mark.parametrize(
+    "what", ["nothing", "retracted", "finished", "finished, and the id used again", "other weights"]
+)
+def test_what_was_lost_is_told_whatever_happened_since(
+    subject: Subject, what: str, cut: int, first: str, about: About
+) -> None:
+    """Two requests are shown one image, whose payload is fenced off in both; something happens to one of them. Afterwards
+    a third one, with a good payload, gets its own rows, and so does one that has an id again."""
+    claimed(subject, Capability.LAZY, *[Capability.EPOCHS] * (what == "other weights"))
+    rig = rig_of(subject.implementation)
+    for name in ("a", "b"):
+        rig.embed.admit(lazy(rig, name, fence=True))
+    step = rig.embed.step([Chunk(name, 0, cut) for name in ("a", "b")])
+    assert all(isinstance(result, Rows) for result in step.results)
+    between(rig, what, first)
+    lost = {failure.request_id: type(failure.error) for failure in step.settle()}
+    with about("LIFE-009" if what == "nothing" else "LIFE-012"):
+        assert lost == {"a": LeaseLost, "b": LeaseLost}
+    rig.embed.admit(lazy(rig, "c", fence=False))
+    with about("CACHE-010"):
+        right(rig, "c", epoch=1 if what == "other weights" else 0)
+    if "used again" in what:
+        with about("LIFE-003"):
+            right(rig, first, epoch=0)
+
+
+@pytest.mark.requirement("LIFE-009", "LIFE-012")
+def test_a_later_step_that_showed_the_same_rows_is_told_as_well(subject: Subject) -> None:
+    """One request goes on inside its image before its first step is settled, and another one begins with that image."""
+    claimed(subject, Capability.LAZY)
+    rig = rig_of(subject.implementation)
+    for name in ("a", "b"):
+        rig.embed.admit(lazy(rig, name, fence=True))
+    steps = [rig.embed.step([Chunk("a", 0, 3)]), rig.embed.step([Chunk("a", 3, END), Chunk("b", 0, END)])]
+    told = [{failure.request_id for failure in step.settle()} for step in steps]
+    assert told == [{"a"}, {"a", "b"}]
