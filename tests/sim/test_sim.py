@@ -80,6 +80,8 @@ def test_workloads_on_a_simulated_device(
     say_broken: Callable[[str], None],
     record_property: Callable[[str, object], None],
 ) -> None:
+    if not subject.implementation.capabilities & {Capability.PORT, Capability.DEVICE}:
+        pytest.skip("not claimed: port, device")
     options = request.config.option
     report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, say_broken, record_property)
     assert report["cases"] >= CASES[options.profile]
