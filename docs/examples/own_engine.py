@@ -91,7 +91,7 @@ class Done:
 
 class EngineEmbed:
     def __init__(self, runtime: Runtime, encoder: Encoder, cache: Cache | None) -> None:
-        self.spec, self.encoder = runtime.spec, encoder
+        self.spec, self.encoder, self.device = runtime.spec, encoder, runtime.port.device
         self.engine = Engine(self.encode)
         self.lengths: dict[RequestId, int] = {}
 
@@ -142,7 +142,8 @@ class EngineEmbed:
 
     def stacked(self, rows: list[Tensor]) -> Tensor:
         """A chunk of text has no rows, and they have the full width."""
-        return torch.stack(rows) if rows else torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)
+        shape = (0, self.spec.hidden_size)
+        return torch.stack(rows) if rows else torch.empty(shape, dtype=self.spec.dtype, device=self.device)
 
     def retract(self, request_id: RequestId) -> None:
         self.length(request_id)  # its payloads stay, so it can start again anywhere

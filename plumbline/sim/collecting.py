@@ -8,6 +8,7 @@ import torch
 
 from plumbline.collected import as_processed, judge_collected
 from plumbline.drawing import draw_cases
+from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.resolve import Subject
 from plumbline.scenario import Scenario
 from plumbline.sim.device import Machine
@@ -24,7 +25,7 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
     def one(scenario: Scenario) -> None:
         report.cases += 1
         for request in scenario.requests:
-            with Machine(LATEST):
+            with Machine(LATEST), watchdog(HANG_SECONDS):
                 device, case = torch.device("sim", 0), as_processed(request)
                 verdicts = judge_collected(scenario.tower, case, subject.implementation, device)
             report.runs += 1

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Capability
 from plumbline.judge_tower import TowerJudge, families_of, folders_of, row_floor_of
 from plumbline.resolve import Subject
@@ -22,6 +23,9 @@ from plumbline.sim.device import Machine
 from plumbline.sim.port import SimPort
 from plumbline.sim.schedule import LATEST
 from plumbline.tower_calls import stories
+
+STORY_SECONDS = 4 * HANG_SECONDS
+"""A story has many calls."""
 
 SIZES: dict[str, dict[str, Any]] = {
     "qwen3_vl": {"depth": 1, "deepstack_visual_indexes": [0]},
@@ -76,7 +80,7 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
                 continue
             for story in stories(seed, Capability.VIDEO in subject.implementation.capabilities):
                 schedule = seed + 1 if seed % 2 or story.two_streams else LATEST
-                with Machine(schedule) as machine:
+                with Machine(schedule) as machine, watchdog(STORY_SECONDS):
                     verdicts = judge.judge(story)
                 report.kernels += machine.ledger.kernels
                 report.judged += verdicts.judged

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from plumbline.interface import (
     Request,
     Rows,
 )
+from plumbline.pytest_plugin import pytest_runtest_call
 from plumbline.replay import broken_by, replay, save
 from plumbline.requirements import ROOT, requirements
 from plumbline.resolve import SpecError, load, resolve
@@ -366,3 +369,16 @@ def test_an_implementation_that_takes_its_process_down_does_not_conform(tmp_path
 def test_a_file_that_cannot_be_imported_is_a_usage_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken.py").write_text(text)
     assert main(["--impl", f"{tmp_path}/broken.py", "--quick", "--report", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(("marks", "rings"), [((), True), (("own_watchdog",), False)])
+def test_what_waits_for_processes_is_not_timed_as_a_whole(marks: tuple[str, ...], rings: bool) -> None:
+    """On a machine that others use too it may take long, and each process has a watchdog of its own."""
+    item: Any = SimpleNamespace(
+        user_properties=[("subject", "optimized")], nodeid="a test", get_closest_marker=marks.count
+    )
+    call = pytest_runtest_call(item)
+    next(call)
+    running = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    call.close()
+    assert running == rings

@@ -15,6 +15,8 @@ from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.resolve import Subject
 
+pytestmark = pytest.mark.own_watchdog
+
 CASES = {"quick": 30, "tests": 60, "default": 100, "thorough": 2000, "mutant": 10}
 """Drawn workloads on the device, by profile; each runs under two schedules."""
 DELIVERED = {"quick": 10, "tests": 30, "default": 40, "thorough": 500, "mutant": 24}
@@ -80,6 +82,8 @@ def test_workloads_on_a_simulated_device(
     say_broken: Callable[[str], None],
     record_property: Callable[[str, object], None],
 ) -> None:
+    if not subject.implementation.capabilities & {Capability.PORT, Capability.DEVICE}:
+        pytest.skip("not claimed: port, device")
     options = request.config.option
     report = explored("workloads", subject, CASES[options.profile], options.plumbline_seed, say_broken, record_property)
     assert report["cases"] >= CASES[options.profile]

@@ -13,6 +13,8 @@ from plumbline.resolve import Subject
 from plumbline.transport_host import fresh_name, global_names, remove_global
 from plumbline.transport_processes import Engine, Traffic
 
+pytestmark = pytest.mark.own_watchdog
+
 REFUSALS = {"PayloadMissing", "LeaseLost"}
 
 
