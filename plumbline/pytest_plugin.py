@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from plumbline.resolve import Subject
 
 DEFAULT_IMPLEMENTATIONS = ["reference", "optimized"]
+OF_THE_PROJECT = frozenset({"adapters", "dashboard", "docs", "fuzz", "harness", "roofline", "speed"})
+"""Folders of tests that are about no implementation, and may import what judging one does not need."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,6 +75,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from plumbline.profiles import shards_for
 
         metafunc.parametrize("shard", range(shards_for(metafunc.config.option.profile, len(specs))))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    ignored = config.getoption("--subjects-only") and collection_path.parent == config.rootpath / "tests"
+    return True if ignored and collection_path.name in OF_THE_PROJECT else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from plumbline.pytest_plugin import OF_THE_PROJECT
 from plumbline.requirements import DOCUMENT, ROOT, DocumentError, parse, requirements
 
 FOREIGN = {"adapters", "mutants", "tests"}
@@ -143,3 +144,21 @@ def test_the_reference_stays_readable() -> None:
     assert lines < 1300
     for tower in (ROOT / "reference" / "towers").glob("*.py"):
         assert len(tower.read_text().splitlines()) < 300
+
+
+def test_judging_an_implementation_needs_no_tests_of_the_project() -> None:
+    """Their folders are not even looked into, so that what they import need not be there."""
+    found = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and p.name != "__pycache__"}
+    taking_subjects = {
+        folder
+        for folder in found
+        for path in (ROOT / "tests" / folder).glob("test_*.py")
+        if any(
+            isinstance(node, ast.FunctionDef)
+            and node.name.startswith("test_")
+            and {"subject", "shard"} & {a.arg for a in node.args.args}
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+    assert not taking_subjects & OF_THE_PROJECT
+    assert found >= OF_THE_PROJECT
