@@ -118,9 +118,11 @@ def gather(records: Sequence[Record]) -> list[Series]:
     return sorted(found, key=_order)
 
 
-def _order(series: Series) -> tuple[bool, float, float, Key]:
+def _order(series: Series) -> tuple[bool, float, bool, float, Key]:
+    """Among what did not change, first what the suite has judged."""
     ratio = series.last.ratio
-    return not series.current, -series.moved, -ratio.middle if ratio else math.inf, series.key
+    slowest = -ratio.middle if ratio else math.inf
+    return not series.current, -series.moved, not series.last.verdict, slowest, series.key
 
 
 def without_speed(records: Sequence[Record]) -> list[tuple[Record, Withheld]]:
