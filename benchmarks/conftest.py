@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seconds", type=float, default=0.5, help="to spend on each benchmark, about")
     group.addoption("--device", default="cpu", help="cpu or cuda")
     group.addoption("--only", action="append", default=[], metavar="PART[/WORKLOAD]", help="leave out the others")
+    group.addoption("--times-only", action="store_true", help="no counters, which are the same in every process")
     group.addoption("--reversed", action="store_true", help="the last implementation begins, and the last benchmark")
 
 
@@ -50,6 +51,11 @@ def wanted(request: pytest.FixtureRequest) -> Callable[[str], bool]:
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def counted(request: pytest.FixtureRequest) -> bool:
+    return not request.config.getoption("--times-only")
 
 
 @pytest.fixture(scope="session")

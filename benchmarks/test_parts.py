@@ -18,10 +18,11 @@ def test_part(
     subjects: Sequence[Subject],
     device: torch.device,
     seconds: float,
+    counted: bool,
     add_benchmark: Callable[[Metadata], object],
 ) -> None:
     try:
-        duel, closing = duel_of(benchmark_name, subjects, device, seconds)
+        duel, closing = duel_of(benchmark_name, subjects, device, seconds, counted)
     except Unmeasured:
         pytest.skip("no implementation but the reference brings it")
     try:

@@ -39,21 +39,22 @@ def in_turns(
     contestants: Mapping[str, Contestant],
     rounds: int,
     warmup: int = 2,
-    runs: int = 1,
+    runs: int | Mapping[str, int] = 1,
     done: Callable[[int], object] = lambda _: None,
 ) -> dict[str, list[float]]:
     """Seconds of each run, two turns for each contestant and round: A B B A.
 
-    runs: in a row at each turn. The first of them finds the processor's caches full of what the other left there, the
+    runs: in a row at each turn, of all or of each. The first of them finds the processor's caches full of what the other left there, the
     others find what they left themselves. done: called with the number of each round.
     """
     order = [*contestants, *reversed(list(contestants))]
+    in_a_row = {name: runs if isinstance(runs, int) else runs[name] for name in contestants}
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     with _no_collection():
         for number in range(-warmup, rounds):
             gc.collect()
             for name in order:
-                for _ in range(runs):
+                for _ in range(in_a_row[name]):
                     contestants[name].ready()
                     began = time.perf_counter()
                     contestants[name].run()

@@ -31,7 +31,7 @@ TURN = 0.004
 """Seconds that a turn lasts at least: shorter runs are repeated."""
 BARE_COPY = "bare copy"
 """The baseline of a part that the reference does not have."""
-MOST_RUNS, FEWEST_ROUNDS, MOST_ROUNDS = 16, 3, 60
+MOST_RUNS, FEWEST_ROUNDS, MOST_ROUNDS = 16, 5, 40
 
 
 @dataclass
@@ -53,8 +53,8 @@ class Duel:
         runs, rounds = self._plan(contestants)
         samples = in_turns(contestants, rounds, warmup=1, runs=runs)
         for name, seconds in samples.items():
-            means = [statistics.fmean(seconds[k : k + 2 * runs]) for k in range(0, len(seconds), 2 * runs)]
-            add(self._entry(name, means))
+            turns = 2 * runs[name]
+            add(self._entry(name, [statistics.fmean(seconds[k : k + turns]) for k in range(0, len(seconds), turns)]))
 
     def _waited(self, one: Contestant) -> Contestant:
         if self.device.type != "cuda":
@@ -66,20 +66,19 @@ class Duel:
 
         return Contestant(run, one.ready)
 
-    def _plan(self, contestants: Mapping[str, Contestant]) -> tuple[int, int]:
-        """Runs in a row at a turn, and rounds, from a first run of each."""
-        once, cycle = [], 0.0
-        for one in contestants.values():
-            for _ in range(2):  # the second one counts
+    def _plan(self, contestants: Mapping[str, Contestant]) -> tuple[dict[str, int], int]:
+        """Runs of each in a row at a turn, and rounds, from a second run of each."""
+        runs, cycle = {}, 0.0
+        for name, one in contestants.items():
+            for _ in range(2):
                 began = time.perf_counter()
                 one.ready()
                 half = time.perf_counter()
                 one.run()
                 ended = time.perf_counter()
-            once.append(ended - half)
-            cycle += ended - began
-        runs = max(1, min(MOST_RUNS, round(TURN / min(once))))
-        return runs, max(FEWEST_ROUNDS, min(MOST_ROUNDS, round(self.seconds / (2 * runs * cycle))))
+            runs[name] = max(1, min(MOST_RUNS, round(TURN / (ended - half))))
+            cycle += runs[name] * (ended - began)
+        return runs, max(FEWEST_ROUNDS, min(MOST_ROUNDS, round(self.seconds / (2 * cycle))))
 
     def _entry(self, name: str, samples: Sequence[float]) -> Metadata:
         return entry(
@@ -145,9 +144,10 @@ class Differs(AssertionError):
 
 
 def duel_of(
-    benchmark: str, subjects: Sequence[Subject], device: torch.device, seconds: float
+    benchmark: str, subjects: Sequence[Subject], device: torch.device, seconds: float, counted: bool = True
 ) -> tuple[Duel, list[Callable[[], object]]]:
-    """The subjects that bring the part, the first of them the baseline; and what has to be called at the end.
+    """The subjects that bring the part, the first of them the baseline; and what has to be called at the end. counted: with
+    counters, which takes longer than the times.
 
     Raises Differs if they do not give the same, and Unmeasured if none but the baseline brings it.
     """
@@ -166,7 +166,7 @@ def duel_of(
             raise Unmeasured(benchmark)
         _same(benchmark, operations, baseline)
         counters = {}
-        for name, one in operations.items():
+        for name, one in operations.items() if counted else ():
             seen = count(one.run, one.ready, device)
             one.ready()
             one.run()

@@ -45,7 +45,8 @@ def measure(arguments: Sequence[str], processes: int, done: Callable[[str, int, 
     with tempfile.TemporaryDirectory() as folder:
         for number in range(processes):
             path = Path(folder, f"{number}.json")
-            given = [*arguments, f"--benchmark-json={path}", *(["--reversed"] if number % 2 else [])]
+            given = [*arguments, f"--benchmark-json={path}"]
+            given += (["--times-only"] if number else []) + (["--reversed"] if number % 2 else [])
             for said in _follow(given, number, processes, done):
                 if said["outcome"] == "failed":
                     withheld[said["benchmark"], ""] = {
