@@ -105,13 +105,13 @@ def gather(records: Sequence[Record]) -> list[Series]:
     for record in records:
         for hardware in {m.key.hardware for m in record.measurements}:
             of_machine.setdefault(hardware, []).append(record.name)
-    refused = {(w.benchmark, w.implementation): w.reason for _, w in without_speed(records)}
+    refused = [w for _, w in without_speed(records)]
     found = [
         Series(
             one.key,
             one.points,
             one.points[-1].record in of_machine[one.key.hardware][-RECENT:],
-            refused.get((one.key.benchmark, one.key.implementation), ""),
+            next((w.reason for w in refused if w.is_of(one.key)), ""),
         )
         for one in history.series(records)
     ]
@@ -129,6 +129,7 @@ def without_speed(records: Sequence[Record]) -> list[tuple[Record, Withheld]]:
     """What the newest record that names it withholds. records: oldest first."""
     last: dict[tuple[str, str], tuple[Record, Withheld | None]] = {}
     for record in records:
-        last |= {(m.key.benchmark, m.key.implementation): (record, None) for m in record.measurements}
+        for m in record.measurements:
+            last |= {(m.key.benchmark, name): (record, None) for name in ("", m.key.implementation)}
         last |= {(w.benchmark, w.implementation): (record, w) for w in record.withheld}
     return [(record, withheld) for record, withheld in last.values() if withheld]

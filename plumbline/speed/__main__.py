@@ -179,7 +179,7 @@ def show(record: Record, console: Console) -> None:
             table.add_row(*map(escape, row))
     console.print(table)
     for w in record.withheld:
-        console.print(f"[red]no speed[/] {escape(f'{w.benchmark} {w.implementation}: {w.reason}')}")
+        console.print(f"[red]no speed[/] {escape(f'{w.benchmark} {w.implementation}'.rstrip() + f': {w.reason}')}")
 
 
 if __name__ == "__main__":
