@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from plumbline.speed import history
+from plumbline.speed.compare import SLACK
 from plumbline.speed.history import Point
 from plumbline.speed.record import Key, Record, Withheld
 from plumbline.speed.steps import Level, Step, levels
@@ -88,11 +89,13 @@ class Series:
 
     @cached_property
     def grown(self) -> list[Grown]:
-        """Counters whose last change was upwards."""
+        """Counters whose last change was upwards. What moves by itself has to have moved further."""
         found = []
         for name, now in self.last.counters.items():
             counts = [p.counters.get(name) for p in self.points]
-            at = next((k for k in reversed(range(len(counts))) if counts[k] != now), -1)
+            slack = SLACK.get(name, 0)
+            others = (k for k, count in enumerate(counts) if count is None or abs(count - now) > slack)
+            at = max(others, default=-1)
             before = counts[at] if at >= 0 else None
             if before is not None and before < now:
                 found.append(Grown(name, before, now, self.points[at + 1], len(counts) - at - 1))

@@ -77,6 +77,13 @@ def test_a_counter_grew_if_its_last_change_was_upwards(
     assert [(g.name, g.before, g.now, g.runs) for g in series.grown] == grown
 
 
+def test_a_counter_that_moves_by_itself_has_to_grow_by_more(tmp_path: Path) -> None:
+    for more, grown in ((4096, 0), (1 << 17, 1)):
+        counts = {"python_bytes": (1 << 20, 2, (1 << 20) + more)}
+        (series,) = gather(read(tmp_path / str(more), Line("a/b", counters=counts), runs=3).records)
+        assert len(series.grown) == grown
+
+
 @pytest.mark.parametrize("whose", ["optimized", ""], ids=["its own", "of all that were timed together"])
 def test_a_speed_is_withheld_until_a_newer_record_has_it(tmp_path: Path, whose: str) -> None:
     line = Line("identify/b")
