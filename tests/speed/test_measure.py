@@ -14,7 +14,7 @@ from plumbline.speed.compare import Verdict, compare
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.parts import BENCHMARKS, PARTS
 from plumbline.speed.record import parse
-from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, read
+from plumbline.speed.verdicts import SECTIONS, VerdictError, digest, is_ours, judge, read
 
 IDENTIFY, ENCODE = "identify/video", "encode/video"
 
@@ -126,6 +126,29 @@ def test_a_report_says_which_parts_are_broken() -> None:
 def test_without_a_verdict_there_is_no_speed(tmp_path: Path) -> None:
     with pytest.raises(VerdictError):
         judge(["--impl=there_is_no_such_module"], 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("named", "ours"),
+    [
+        (["--impl=optimized"], True),
+        (["--impl=optimized", "--replace=identify=reference:implementation", "--deviations=known.toml"], True),
+        (["--impl=optimized", "--replace=identify=acme.py:identify"], False),
+        (["--impl=optimized.py"], False),
+        (["--impl=acme.fast:implementation"], False),
+    ],
+)
+def test_a_verdict_is_kept_only_of_what_cannot_change_unseen(named: list[str], ours: bool) -> None:
+    assert is_ours(named) == ours
+
+
+def test_a_verdict_is_not_that_of_other_deviations(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    found = set()
+    for text in ("one", "another"):
+        file.write_text(text)
+        found.add(digest([f"--deviations={file}"]))
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize(
