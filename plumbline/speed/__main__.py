@@ -26,11 +26,12 @@ from rich.table import Table
 from plumbline.requirements import ROOT
 from plumbline.resolve import SpecError, resolve
 from plumbline.results import environment
+from plumbline.speed import parts
 from plumbline.speed.compare import Verdict, compare, confirm
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
-from plumbline.speed.verdicts import VerdictError, judge
+from plumbline.speed.verdicts import SECTIONS, VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
@@ -97,25 +98,21 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     base = find(HISTORY, options.compare, hardware(environment(), options.device)) if options.compare else None
     processes, seconds, cases = QUICK if options.quick else FULL
     processes = options.processes or processes
+    _check(options.only)
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
     known = [f"--deviations={options.deviations}"] if options.deviations else []
     console.print(f"{subject.implementation.name} against the reference; first whether it is right")
     broken, verdicts = judge([*whom, *known], cases, options.report)
     files = [PARTS] if options.quick or options.device == "cuda" else [PARTS, *PEERS]
-    given = [
-        *files,
-        *whom,
-        f"--seconds={seconds}",
-        f"--device={options.device}",
-        *(f"--only={only}" for only in options.only),
-    ]
-    console.print(f"now its times, in {options.processes or processes} processes")
-    data = measure(given, options.processes or processes, Ticker(console).done)
+    given = [*files, *whom, f"--seconds={seconds}", f"--device={options.device}"]
+    asked = [*given, *(f"--only={only}" for only in options.only)]
+    console.print(f"now its times, in {processes} processes")
+    data = measure(asked, processes, Ticker(console).done)
     withhold(data, broken)
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
         entry["extra_info"]["verdict"] = verdicts.get(name.partition(",")[0], {}).get(part, "")
-    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": given}
+    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
     record = parse(data, "bench.json")
     show(record, console)
     for path in _write(data, record, options):
@@ -124,10 +121,18 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     return 1 if record.withheld or slower else 0
 
 
+def _check(only: Sequence[str]) -> None:
+    """Raises MeasureError for what names nothing, before anything takes minutes."""
+    others = SECTIONS.keys() - parts.PARTS.keys()  # their benchmarks are known only when they run
+    for name in only:
+        if name not in {*SECTIONS, *parts.BENCHMARKS} and name.partition("/")[0] not in others:
+            known = ", ".join(sorted({*parts.BENCHMARKS, *others}))
+            raise MeasureError(f"--only {name!r} is neither a part nor one of: {known}")
+
+
 def _kept(base: Record, only: Sequence[str]) -> Record:
     """What --only leaves of it."""
-    names = [(m, {m.key.benchmark, m.key.benchmark.partition("/")[0]}) for m in base.measurements]
-    return replace(base, measurements=tuple(m for m, mine in names if not only or mine & set(only)))
+    return replace(base, measurements=tuple(m for m in base.measurements if parts.is_chosen(m.key.benchmark, only)))
 
 
 def _compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:

@@ -152,7 +152,9 @@ def test_a_verdict_is_not_that_of_other_deviations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [["--impl", "there_is_no_such_module"], ["--compare", "no such base"]], ids=["implementation", "base"]
+    "given",
+    [["--impl", "there_is_no_such_module"], ["--compare", "no such base"], ["--only", "embed", "--only", "embd/chat"]],
+    ids=["implementation", "base", "benchmark"],
 )
 def test_what_cannot_be_said_ends_with_2(given: list[str], tmp_path: Path) -> None:
     assert session.main([*given, "--report", str(tmp_path)]) == 2
