@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from plumbline import report_folder
 from plumbline.requirements import ROOT
 from plumbline.resolve import SpecError, resolve
 from plumbline.results import environment
@@ -87,9 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.width = 120  # a log has no edge to wrap at
     try:
         return _main(options, console)
-    except (SpecError, MeasureError, VerdictError, RecordError, BaseNotFound) as error:
+    except (SpecError, MeasureError, VerdictError, RecordError, BaseNotFound, OSError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
-        return 2
+    except Exception:  # of the harness itself; it must not look like what became slower
+        console.print(Text(traceback.format_exc(), style="red"))
+    return 2
 
 
 def _main(options: argparse.Namespace, console: Console) -> int:
@@ -157,10 +162,10 @@ def _write(data: dict[str, Any], record: Record, options: argparse.Namespace) ->
     paths = [options.report / "bench.json"]
     if options.keep:
         place = "cpu" if options.device == "cpu" else "gpu"
-        paths.append(HISTORY / f"{record.when[:10]}-{record.commit or 'unknown'}-bench-{place}.json")
+        second = record.when[11:19].replace(":", "")  # so that no run takes another's place
+        paths.append(HISTORY / f"{record.when[:10]}-{record.commit or 'unknown'}-bench-{place}-{second}.json")
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+        report_folder.put(path.parent, {path.name: json.dumps(data) + "\n"})
     return paths
 
 
