@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace, console: Console) -> int:
     began = time.time()
     subject = resolve(options.impl, options.replace)
-    base = find(HISTORY, options.compare, hardware(environment(), options.device)) if options.compare else None
+    base = _base(options, subject.implementation.name)
     processes, seconds, cases = QUICK if options.quick else FULL
     processes = options.processes or processes
     _check(options.only)
@@ -122,8 +122,14 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
-    slower = base is not None and _compared(_kept(base, options.only), record, given, processes, console)
+    slower = base is not None and compared(_kept(base, options.only), record, given, processes, console)
     return 1 if record.withheld or slower else 0
+
+
+def _base(options: argparse.Namespace, implementation: str) -> Record | None:
+    if not options.compare:
+        return None
+    return find(HISTORY, options.compare, hardware(environment(), options.device), implementation)
 
 
 def _check(only: Sequence[str]) -> None:
@@ -140,9 +146,12 @@ def _kept(base: Record, only: Sequence[str]) -> Record:
     return replace(base, measurements=tuple(m for m in base.measurements if parts.is_chosen(m.key.benchmark, only)))
 
 
-def _compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
-    """Whether anything got worse since ``base``. What is suspected is measured again first."""
+def compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
+    """Whether anything got worse since ``base``. What is suspected is measured again first. Raises BaseNotFound if nothing of it
+    was measured now."""
     changes = compare(base, record)
+    if record.measurements and all(c.verdict is Verdict.NEW for c in changes):
+        raise BaseNotFound(f"{base.name} has nothing of what was measured now: there is nothing to compare")
     suspects = sorted({c.key.benchmark for c in changes if c.suspected})
     if suspects:
         console.print(f"measuring again: {', '.join(suspects)}")

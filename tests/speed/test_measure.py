@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from plumbline.speed import __main__ as session
 from plumbline.speed.compare import Verdict, compare
+from plumbline.speed.history import BaseNotFound
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.parts import BENCHMARKS, PARTS
 from plumbline.speed.record import parse
@@ -158,6 +161,13 @@ def test_a_verdict_is_not_that_of_other_deviations(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_said_ends_with_2(given: list[str], tmp_path: Path) -> None:
     assert session.main([*given, "--report", str(tmp_path)]) == 2
+
+
+def test_a_base_of_something_else_is_no_base(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
+    """Rather than everything new, and nothing worse."""
+    record = parse(measured[0], "new")
+    with pytest.raises(BaseNotFound, match="nothing to compare"):
+        session.compared(replace(record, measurements=()), record, [], 1, Console(quiet=True))
 
 
 def test_nothing_to_run_is_an_error() -> None:
