@@ -34,6 +34,16 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("-q", "-e", ".", *(requirement for group in groups for requirement in GROUPS[group]))
 
 
+def judged(session: nox.Session, module: str, env: dict[str, str] | None = None) -> None:
+    """Runs a module whose exit status 2 says that there is no verdict: nox itself ends with 1 for whatever fails."""
+    try:
+        session.run("python", "-m", module, *session.posargs, env=env)
+    except CommandFailed as failed:
+        if str(failed) == "Returned code 2":
+            sys.exit(2)
+        raise
+
+
 def fetch_sglang(session: nox.Session, version: str) -> str:
     """The folder of a published SGLang, fetched once for all sessions: the package alone, without its dependencies.
 
@@ -71,12 +81,7 @@ def conformance(session: nox.Session) -> None:
     install(session, "photos")
     if (needed := os.environ.get("PLUMBLINE_REQUIREMENTS")) and session.venv_backend != "none":
         session.install("-q", "-r", needed)
-    try:
-        session.run("python", "-m", "plumbline.conformance", *session.posargs)
-    except CommandFailed as failed:
-        if str(failed) == "Returned code 2":  # nox itself ends with 1 for whatever fails
-            sys.exit(2)
-        raise
+    judged(session, "plumbline.conformance")
 
 
 @nox.session
@@ -138,7 +143,7 @@ def bench(session: nox.Session) -> None:
     """Time every part of optimized (or --impl) against the reference, in turns; --quick, --compare BASE, --keep."""
     install(session, "photos", "bench")
     found = {"PLUMBLINE_SGLANG": fetch_sglang(session, SGLANG[-1])}
-    session.run("python", "-m", "plumbline.speed", *session.posargs, env=found)
+    judged(session, "plumbline.speed", env=found)
 
 
 @nox.session(default=False)

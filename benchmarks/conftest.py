@@ -12,7 +12,7 @@ from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.resolve import Subject, resolve
 from plumbline.results import environment
 from plumbline.speed.duel import add_benchmark  # noqa: F401  (a fixture)
-from plumbline.speed.parts import BENCHMARKS
+from plumbline.speed.parts import BENCHMARKS, is_chosen
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "benchmark_name" in metafunc.fixturenames:
         only = metafunc.config.getoption("--only")
-        names = [name for name in BENCHMARKS if not only or {name, name.partition("/")[0]} & set(only)]
+        names = [name for name in BENCHMARKS if is_chosen(name, only)]
         if metafunc.config.getoption("--reversed"):
             names.reverse()
         metafunc.parametrize("benchmark_name", names)

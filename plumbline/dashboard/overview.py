@@ -56,7 +56,7 @@ def _alarms(series: Sequence[Series], records: Sequence[Record]) -> Html:
     withheld = [
         tag(
             "p",
-            tag("b", f"✗ {w.benchmark} of {w.implementation}: no speed: {w.reason}"),
+            tag("b", f"✗ {w.benchmark} of {w.implementation or 'all'}: no speed: {w.reason}"),
             f" ({day(record.when)}, ",
             raw(record.name, record.commit or record.name),
             ")",

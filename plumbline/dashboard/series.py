@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from plumbline.speed import history
+from plumbline.speed.compare import SLACK
 from plumbline.speed.history import Point
 from plumbline.speed.record import Key, Record, Withheld
 from plumbline.speed.steps import Level, Step, levels
@@ -88,11 +89,13 @@ class Series:
 
     @cached_property
     def grown(self) -> list[Grown]:
-        """Counters whose last change was upwards."""
+        """Counters whose last change was upwards. What moves by itself has to have moved further."""
         found = []
         for name, now in self.last.counters.items():
             counts = [p.counters.get(name) for p in self.points]
-            at = next((k for k in reversed(range(len(counts))) if counts[k] != now), -1)
+            slack = SLACK.get(name, 0)
+            others = (k for k, count in enumerate(counts) if count is None or abs(count - now) > slack)
+            at = max(others, default=-1)
             before = counts[at] if at >= 0 else None
             if before is not None and before < now:
                 found.append(Grown(name, before, now, self.points[at + 1], len(counts) - at - 1))
@@ -105,13 +108,13 @@ def gather(records: Sequence[Record]) -> list[Series]:
     for record in records:
         for hardware in {m.key.hardware for m in record.measurements}:
             of_machine.setdefault(hardware, []).append(record.name)
-    refused = {(w.benchmark, w.implementation): w.reason for _, w in without_speed(records)}
+    refused = [w for _, w in without_speed(records)]
     found = [
         Series(
             one.key,
             one.points,
             one.points[-1].record in of_machine[one.key.hardware][-RECENT:],
-            refused.get((one.key.benchmark, one.key.implementation), ""),
+            next((w.reason for w in refused if w.is_of(one.key)), ""),
         )
         for one in history.series(records)
     ]
@@ -129,6 +132,7 @@ def without_speed(records: Sequence[Record]) -> list[tuple[Record, Withheld]]:
     """What the newest record that names it withholds. records: oldest first."""
     last: dict[tuple[str, str], tuple[Record, Withheld | None]] = {}
     for record in records:
-        last |= {(m.key.benchmark, m.key.implementation): (record, None) for m in record.measurements}
+        for m in record.measurements:
+            last |= {(m.key.benchmark, name): (record, None) for name in ("", m.key.implementation)}
         last |= {(w.benchmark, w.implementation): (record, w) for w in record.withheld}
     return [(record, withheld) for record, withheld in last.values() if withheld]

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +23,18 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from plumbline import report_folder
 from plumbline.requirements import ROOT
 from plumbline.resolve import SpecError, resolve
 from plumbline.results import environment
+from plumbline.speed import parts
 from plumbline.speed.compare import Verdict, compare, confirm
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
-from plumbline.speed.verdicts import VerdictError, judge
+from plumbline.speed.verdicts import SECTIONS, VerdictError, judge
 
 HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
@@ -86,53 +90,68 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.width = 120  # a log has no edge to wrap at
     try:
         return _main(options, console)
-    except (SpecError, MeasureError, VerdictError, RecordError, BaseNotFound) as error:
+    except (SpecError, MeasureError, VerdictError, RecordError, BaseNotFound, OSError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
-        return 2
+    except Exception:  # of the harness itself; it must not look like what became slower
+        console.print(Text(traceback.format_exc(), style="red"))
+    return 2
 
 
 def _main(options: argparse.Namespace, console: Console) -> int:
     began = time.time()
     subject = resolve(options.impl, options.replace)
-    base = find(HISTORY, options.compare, hardware(environment(), options.device)) if options.compare else None
+    base = _base(options, subject.implementation.name)
     processes, seconds, cases = QUICK if options.quick else FULL
     processes = options.processes or processes
+    _check(options.only)
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
     known = [f"--deviations={options.deviations}"] if options.deviations else []
     console.print(f"{subject.implementation.name} against the reference; first whether it is right")
     broken, verdicts = judge([*whom, *known], cases, options.report)
     files = [PARTS] if options.quick or options.device == "cuda" else [PARTS, *PEERS]
-    given = [
-        *files,
-        *whom,
-        f"--seconds={seconds}",
-        f"--device={options.device}",
-        *(f"--only={only}" for only in options.only),
-    ]
-    console.print(f"now its times, in {options.processes or processes} processes")
-    data = measure(given, options.processes or processes, Ticker(console).done)
+    given = [*files, *whom, f"--seconds={seconds}", f"--device={options.device}"]
+    asked = [*given, *(f"--only={only}" for only in options.only)]
+    console.print(f"now its times, in {processes} processes")
+    data = measure(asked, processes, Ticker(console).done)
     withhold(data, broken)
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
         entry["extra_info"]["verdict"] = verdicts.get(name.partition(",")[0], {}).get(part, "")
-    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": given}
+    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
     record = parse(data, "bench.json")
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
-    slower = base is not None and _compared(_kept(base, options.only), record, given, processes, console)
+    slower = base is not None and compared(_kept(base, options.only), record, given, processes, console)
     return 1 if record.withheld or slower else 0
+
+
+def _base(options: argparse.Namespace, implementation: str) -> Record | None:
+    if not options.compare:
+        return None
+    return find(HISTORY, options.compare, hardware(environment(), options.device), implementation)
+
+
+def _check(only: Sequence[str]) -> None:
+    """Raises MeasureError for what names nothing, before anything takes minutes."""
+    others = SECTIONS.keys() - parts.PARTS.keys()  # their benchmarks are known only when they run
+    for name in only:
+        if name not in {*SECTIONS, *parts.BENCHMARKS} and name.partition("/")[0] not in others:
+            known = ", ".join(sorted({*parts.BENCHMARKS, *others}))
+            raise MeasureError(f"--only {name!r} is neither a part nor one of: {known}")
 
 
 def _kept(base: Record, only: Sequence[str]) -> Record:
     """What --only leaves of it."""
-    names = [(m, {m.key.benchmark, m.key.benchmark.partition("/")[0]}) for m in base.measurements]
-    return replace(base, measurements=tuple(m for m, mine in names if not only or mine & set(only)))
+    return replace(base, measurements=tuple(m for m in base.measurements if parts.is_chosen(m.key.benchmark, only)))
 
 
-def _compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
-    """Whether anything got worse since ``base``. What is suspected is measured again first."""
+def compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
+    """Whether anything got worse since ``base``. What is suspected is measured again first. Raises BaseNotFound if nothing of it
+    was measured now."""
     changes = compare(base, record)
+    if record.measurements and all(c.verdict is Verdict.NEW for c in changes):
+        raise BaseNotFound(f"{base.name} has nothing of what was measured now: there is nothing to compare")
     suspects = sorted({c.key.benchmark for c in changes if c.suspected})
     if suspects:
         console.print(f"measuring again: {', '.join(suspects)}")
@@ -152,10 +171,10 @@ def _write(data: dict[str, Any], record: Record, options: argparse.Namespace) ->
     paths = [options.report / "bench.json"]
     if options.keep:
         place = "cpu" if options.device == "cpu" else "gpu"
-        paths.append(HISTORY / f"{record.when[:10]}-{record.commit or 'unknown'}-bench-{place}.json")
+        second = record.when[11:19].replace(":", "")  # so that no run takes another's place
+        paths.append(HISTORY / f"{record.when[:10]}-{record.commit or 'unknown'}-bench-{place}-{second}.json")
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+        report_folder.put(path.parent, {path.name: json.dumps(data) + "\n"})
     return paths
 
 
@@ -179,7 +198,7 @@ def show(record: Record, console: Console) -> None:
             table.add_row(*map(escape, row))
     console.print(table)
     for w in record.withheld:
-        console.print(f"[red]no speed[/] {escape(f'{w.benchmark} {w.implementation}: {w.reason}')}")
+        console.print(f"[red]no speed[/] {escape(f'{w.benchmark} {w.implementation}'.rstrip() + f': {w.reason}')}")
 
 
 if __name__ == "__main__":

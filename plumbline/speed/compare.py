@@ -219,7 +219,7 @@ def _of_counters(old: Measurement, m: Measurement) -> Iterator[Change]:
 def _missing(old: Measurement, base: Record, new: Record) -> Change:
     key = old.key
     for withheld in new.withheld:
-        if (withheld.benchmark, withheld.implementation) == (key.benchmark, key.implementation):
+        if withheld.is_of(key):
             return Change(key, Verdict.WITHHELD, reason=withheld.reason)
     if base.profile != new.profile:
         reason = f"not in this record, whose profile is {new.profile or 'none'}, not {base.profile or 'none'}"

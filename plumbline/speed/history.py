@@ -104,19 +104,20 @@ def series(records: Iterable[Record]) -> list[Series]:
     return [Series(key, tuple(points)) for key, points in sorted(found.items())]
 
 
-def find(folder: Path, base: str, hardware: str) -> Record:
+def find(folder: Path, base: str, hardware: str, implementation: str) -> Record:
     """The record to compare with: base is a file, or the start of a commit, or "last".
 
-    The latter two are looked for in the folder, among the records of this hardware, as in a key; of a commit's records, the
-    newest is taken. Raises BaseNotFound, and RecordError for a file that is no record.
+    The latter two are looked for in the folder, among the records of this implementation on this hardware, as in a key; of a
+    commit's records, the newest is taken. Raises BaseNotFound, and RecordError for a file that is no record.
     """
     for path in (Path(base), folder / base):
         if path.is_file():
             return imports.read(path)
-    ours = [r for r in _ours(folder) if any(m.key.hardware == hardware for m in r.measurements)]
+    wanted = (implementation, hardware)
+    ours = [r for r in _ours(folder) if any((m.key.implementation, m.key.hardware) == wanted for m in r.measurements)]
     fitting = [r for r in ours if base == "last" or _is_of(r, base)]
     if not fitting:
-        raise BaseNotFound(_nothing(folder, base, hardware, ours))
+        raise BaseNotFound(_nothing(folder, base, f"{implementation} on {hardware}", ours))
     commits = {r.commit.rstrip("+") for r in fitting}
     if base != "last" and len(commits) > 1:
         raise BaseNotFound(f"{base} is the start of several commits that have records: {', '.join(sorted(commits))}")
@@ -156,10 +157,10 @@ def _is_of(record: Record, base: str) -> bool:
     return bool(commit and base) and (commit.startswith(base) or base.startswith(commit))
 
 
-def _nothing(folder: Path, base: str, hardware: str, ours: list[Record]) -> str:
+def _nothing(folder: Path, base: str, whose: str, ours: list[Record]) -> str:
     known = "; ".join(f"{r.commit or 'no commit'} of {r.when} ({r.name})" for r in reversed(ours))
     there = f"There are: {known}" if known else "There are none of that hardware yet: nox -s bench -- --keep writes one"
-    return f"no record is {base!r}: neither a file, nor a commit with a record of {hardware} in {folder}. {there}"
+    return f"no record is {base!r}: neither a file, nor a commit with a record of {whose} in {folder}. {there}"
 
 
 def _age(record: Record) -> tuple[datetime, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -256,6 +256,11 @@ MOVED: dict[str, Callable[[Workload], int]] = {
 """Bytes that memory must read or write at least: what is hashed, read; what is embedded, read and written."""
 
 BENCHMARKS = [f"{part}/{workload}" for part, (_, workloads) in PARTS.items() for workload in workloads]
+
+
+def is_chosen(benchmark: str, only: Collection[str]) -> bool:
+    """Whether --only leaves it. only: parts and benchmarks; none for all."""
+    return not only or not {benchmark, benchmark.partition("/")[0]}.isdisjoint(only)
 
 
 def operation(benchmark: str, subject: Subject, device: torch.device, workload: Workload) -> Operation:

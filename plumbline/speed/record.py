@@ -81,11 +81,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Withheld:
-    """A benchmark without a speed: the implementation breaks these requirements of the part, or raised."""
+    """A benchmark without a speed: the implementation breaks these requirements of the part, or raised.
+
+    implementation: "" where all of them lost it, since they are timed together.
+    """
 
     benchmark: str
     implementation: str
     reason: str
+
+    def is_of(self, key: Key) -> bool:
+        return self.benchmark == key.benchmark and self.implementation in ("", key.implementation)
 
 
 @dataclass(frozen=True)

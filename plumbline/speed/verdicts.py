@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from plumbline import report_folder
 from plumbline.requirements import ROOT
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -27,6 +29,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Sections of conformance.md that are about a part, which is what a benchmark's name begins with."""
 SOURCES = ("adapters", "optimized", "plumbline", "reference", "tests")
+KEPT = ("optimized", "reference")
+"""Implementations whose verdict is kept: all that they are made of is among the sources. What another imports, nobody knows."""
 Broken = dict[str, dict[str, list[str]]]
 """By implementation and part: the MUSTs that do not hold."""
 
@@ -38,20 +42,19 @@ class VerdictError(Exception):
 def judge(arguments: Sequence[str], cases: int, kept: Path) -> tuple[Broken, dict[str, dict[str, str]]]:
     """Broken MUSTs, and by implementation and part "held" or "deviation". Raises VerdictError.
 
-    arguments: of the conformance session, that say whom. cases: generated workloads in each shard. kept: a folder where verdicts
-    are kept until a source changes.
+    arguments: of the conformance session, that say whom, each one word. cases: generated workloads in each shard. kept: a folder
+    where verdicts of our own implementations are kept until a source changes.
     """
-    path = kept / f"verdict-{_digest([*arguments, str(cases)])}.json"
-    if not path.is_file():
+    path = kept / f"verdict-{digest([*arguments, str(cases)])}.json"
+    if not (is_ours(arguments) and path.is_file()):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "plumbline.conformance", "--quick", "--cases", str(cases)]
             status = subprocess.run([*command, *arguments, "--report", folder], cwd=ROOT).returncode
             report = Path(folder, "conformance.json")
             if status not in (0, 1) or not report.is_file():
                 raise VerdictError("the conformance suite could say nothing, so that no speed can be shown; see above")
-            kept.mkdir(parents=True, exist_ok=True)
-            path.write_text(report.read_text())
-    return read(json.loads(path.read_text()))
+            report_folder.put(kept, {path.name: report.read_text(encoding="utf-8")})
+    return read(json.loads(path.read_text(encoding="utf-8")))
 
 
 def read(report: Any) -> tuple[Broken, dict[str, dict[str, str]]]:
@@ -69,11 +72,16 @@ def read(report: Any) -> tuple[Broken, dict[str, dict[str, str]]]:
     return broken, verdicts
 
 
-def _digest(arguments: Sequence[str]) -> str:
-    """Of the sources that a verdict depends on, files named by arguments included."""
-    found = hashlib.sha256(json.dumps(list(arguments)).encode())
-    named = [Path(text.partition("=")[2] or text).as_posix().rpartition(":") for text in arguments if ".py" in text]
-    files = [Path(before or after) for before, _, after in named]
+def is_ours(arguments: Sequence[str]) -> bool:
+    """Whether all that is judged is ours."""
+    specs = [text.rpartition("=")[2] for text in arguments if not text.startswith("--deviations=")]
+    return all(spec.partition(":")[0] in KEPT for spec in specs)
+
+
+def digest(arguments: Sequence[str]) -> str:
+    """Of the sources that a verdict depends on, a file of deviations included."""
+    found = hashlib.sha256(json.dumps([*arguments, version("torch")]).encode())
+    files = [Path(text.rpartition("=")[2]) for text in arguments]
     files += [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
     for path in [*files, ROOT / "conformance.md"]:
         if path.is_file():

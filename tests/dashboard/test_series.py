@@ -77,9 +77,17 @@ def test_a_counter_grew_if_its_last_change_was_upwards(
     assert [(g.name, g.before, g.now, g.runs) for g in series.grown] == grown
 
 
-def test_a_speed_is_withheld_until_a_newer_record_has_it(tmp_path: Path) -> None:
+def test_a_counter_that_moves_by_itself_has_to_grow_by_more(tmp_path: Path) -> None:
+    for more, grown in ((4096, 0), (1 << 17, 1)):
+        counts = {"python_bytes": (1 << 20, 2, (1 << 20) + more)}
+        (series,) = gather(read(tmp_path / str(more), Line("a/b", counters=counts), runs=3).records)
+        assert len(series.grown) == grown
+
+
+@pytest.mark.parametrize("whose", ["optimized", ""], ids=["its own", "of all that were timed together"])
+def test_a_speed_is_withheld_until_a_newer_record_has_it(tmp_path: Path, whose: str) -> None:
     line = Line("identify/b")
-    refusal = {"benchmark": "identify/b", "implementation": "optimized", "reason": "breaks IDENT-004"}
+    refusal = {"benchmark": "identify/b", "implementation": whose, "reason": "breaks IDENT-004"}
     records = [record(0, [line]), record(1, [], withheld=[refusal]), record(2, [line])]
     for count, reason in ((2, "breaks IDENT-004"), (3, "")):
         found = read_all(history(tmp_path / str(count), *records[:count])).records

@@ -209,6 +209,8 @@ def test_what_is_gone_fails_unless_it_is_said_why() -> None:
         ("withheld", "breaks IDENT-004", False),
         ("withheld", "raised", False),
     ]
+    raised = replace(fewer, withheld=(Withheld(benchmark(0), "", "raised"),))
+    assert [(c.verdict, c.fails) for c in compare(base, raised) if c.verdict != "same"] == [("withheld", False)] * 2
     quick = [c for c in compare(base, replace(fewer, profile="quick")) if c.verdict != "same"]
     assert [(c.verdict, c.fails) for c in quick] == [("not comparable", False)] * 2
     assert [c.verdict for c in compare(fewer, new) if c.verdict != "same"] == ["new", "new"]

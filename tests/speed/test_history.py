@@ -117,33 +117,38 @@ def folder(tmp_path: Path) -> Path:
     ("base", "name"), [("abcdef", "2.json"), ("abcdef1" + "0" * 33, "2.json"), ("abc0", "3.json"), ("last", "2.json")]
 )
 def test_a_base_is_the_newest_record_of_the_same_hardware(folder: Path, base: str, name: str) -> None:
-    assert find(folder, base, HERE).name == name
+    assert find(folder, base, HERE, "optimized").name == name
 
 
 def test_a_base_may_be_a_file(folder: Path) -> None:
-    assert find(folder, "4.json", HERE).name == "4.json"
-    assert find(folder, str(folder / "4.json"), HERE).name == "4.json"
-    assert find(folder, str(PLAIN / "with_data.json"), HERE).profile == ""
+    assert find(folder, "4.json", HERE, "optimized").name == "4.json"
+    assert find(folder, str(folder / "4.json"), HERE, "optimized").name == "4.json"
+    assert find(folder, str(PLAIN / "with_data.json"), HERE, "optimized").profile == ""
     with pytest.raises(RecordError, match=r"broken\.json"):
-        find(folder, "broken.json", HERE)
+        find(folder, "broken.json", HERE, "optimized")
 
 
 def test_a_gpu_is_hardware_of_its_own(folder: Path) -> None:
-    assert find(folder, "last", "NVIDIA H200").name == "5.json"
+    assert find(folder, "last", "NVIDIA H200", "optimized").name == "5.json"
+
+
+def test_a_record_of_another_implementation_is_no_base(folder: Path) -> None:
+    with pytest.raises(BaseNotFound, match="a record of acme on A, 2 cores"):
+        find(folder, "last", HERE, "acme")
 
 
 def test_what_is_not_there_is_answered_with_what_is(folder: Path) -> None:
     with pytest.raises(
         BaseNotFound, match=r"abcdef1 of 2026-11-28 \(2\.json\); abcdef1 .*; abc0000 of 2026-11-26"
     ) as info:
-        find(folder, "fffffff", HERE)
+        find(folder, "fffffff", HERE, "optimized")
     assert "4.json" not in str(info.value)
     with pytest.raises(BaseNotFound, match="none of that hardware yet: nox -s bench"):
-        find(folder, "last", "Z, 2 cores")
+        find(folder, "last", "Z, 2 cores", "optimized")
     with pytest.raises(BaseNotFound, match="several commits that have records: abc0000, abcdef1"):
-        find(folder, "abc", HERE)
+        find(folder, "abc", HERE, "optimized")
     with pytest.raises(BaseNotFound, match="no record is ''"):
-        find(folder, "", HERE)
+        find(folder, "", HERE, "optimized")
 
 
 # ------------------------------------------------------------------------------------------------------------ imports

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from plumbline.speed import __main__ as session
 from plumbline.speed.compare import Verdict, compare
+from plumbline.speed.history import BaseNotFound
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.parts import BENCHMARKS, PARTS
 from plumbline.speed.record import parse
-from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, read
+from plumbline.speed.verdicts import SECTIONS, VerdictError, digest, is_ours, judge, read
 
 IDENTIFY, ENCODE = "identify/video", "encode/video"
 
@@ -129,10 +132,42 @@ def test_without_a_verdict_there_is_no_speed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [["--impl", "there_is_no_such_module"], ["--compare", "no such base"]], ids=["implementation", "base"]
+    ("named", "ours"),
+    [
+        (["--impl=optimized"], True),
+        (["--impl=optimized", "--replace=identify=reference:implementation", "--deviations=known.toml"], True),
+        (["--impl=optimized", "--replace=identify=acme.py:identify"], False),
+        (["--impl=optimized.py"], False),
+        (["--impl=acme.fast:implementation"], False),
+    ],
+)
+def test_a_verdict_is_kept_only_of_what_cannot_change_unseen(named: list[str], ours: bool) -> None:
+    assert is_ours(named) == ours
+
+
+def test_a_verdict_is_not_that_of_other_deviations(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    found = set()
+    for text in ("one", "another"):
+        file.write_text(text)
+        found.add(digest([f"--deviations={file}"]))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--impl", "there_is_no_such_module"], ["--compare", "no such base"], ["--only", "embed", "--only", "embd/chat"]],
+    ids=["implementation", "base", "benchmark"],
 )
 def test_what_cannot_be_said_ends_with_2(given: list[str], tmp_path: Path) -> None:
     assert session.main([*given, "--report", str(tmp_path)]) == 2
+
+
+def test_a_base_of_something_else_is_no_base(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
+    """Rather than everything new, and nothing worse."""
+    record = parse(measured[0], "new")
+    with pytest.raises(BaseNotFound, match="nothing to compare"):
+        session.compared(replace(record, measurements=()), record, [], 1, Console(quiet=True))
 
 
 def test_nothing_to_run_is_an_error() -> None:
