@@ -8,13 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
 from plumbline import closed_form
-from plumbline.build import build_request, listed
+from plumbline.build import listed
+from plumbline.engine_requests import make_lazy, place, prepare_all
+from plumbline.engine_step import Steps
 from plumbline.exact import ExactTower, UnsteadyTower, exact_spec
-from plumbline.feature import LocalFeature
 from plumbline.interface import (
     Budgets,
     Capability,
@@ -24,40 +22,15 @@ from plumbline.interface import (
     EpochChanged,
     Failure,
     Implementation,
-    Merged,
     PlumblineError,
     Prepared,
     Ranks,
     Rows,
-    Step,
 )
-from plumbline.malformed import FAULTS, next_applicable
-from plumbline.requirements import requirements
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEMSIZE, VOCABULARY, Op, Scenario, seated
-from plumbline.snapshots import copy_of, same, snapshot
-from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Submission, Trace, items_of, listed_recipes
+from plumbline.scenario import ITEMSIZE, Op, Scenario, seated
+from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Trace, items_of
 from plumbline.transport_path import Path
-
-OVERWRITTEN = -999
-"""In the place of merged embeddings when they were looked at: nobody's row, and nobody's embedding."""
-
-
-class TokenEmbedding:
-    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range."""
-
-    def __init__(self, rig: Rig, hidden: int) -> None:
-        table = -(torch.arange(VOCABULARY) + 1).to(rig.runtime.spec.dtype)[:, None].expand(VOCABULARY, hidden)
-        self.table = rig.port.move(table.contiguous())
-        self.place = rig.place
-        self.bad_ids: list[int] = []
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        self.place.read(ids, self._look)
-        return self.table[ids.clamp(0, VOCABULARY - 1)]
-
-    def _look(self, ids: Tensor) -> None:
-        self.bad_ids += ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
 
 
 def budgets_of(scenario: Scenario) -> Budgets:
@@ -103,13 +76,9 @@ class Run:
         self.tower = scenario.tower
         self.tree: list[tuple[list[int], int]] = []
         self.chunk_index = 0
-        self.lasting: list[tuple[StepRecord, Entry, int, Rows]] = []
-        self.unsettled: tuple[StepRecord, Step] | None = None
-        self.calls_seen = 0
-        self.embedding = TokenEmbedding(rig, self.tower.hidden)
+        self.steps = Steps(rig, trace, self.claims, self._lost)
 
     def go(self) -> None:
-        self._prepare()
         self._queue()
         tokens = sum(len(e.prepared.token_ids) for e in self.trace.entries)
         last_op = max((op.step for op in self.scenario.ops), default=0)
@@ -135,44 +104,10 @@ class Run:
                 return
         self.trace.stuck = True
 
-    # -- prepare
-
-    def _prepare(self) -> None:
-        for index, recipe in enumerate(self.scenario.requests):
-            request = build_request(self.tower, recipe)
-            fault = ""
-            if recipe.malformed:
-                at, spec = recipe.malformed_at, self.rig.runtime.spec
-                fault, request = next_applicable(request, recipe.malformed, spec, at, self._judged) or ("", request)
-            self.trace.submissions.append(Submission(index, recipe, request, fault))
-        names = [s.request.request_id for s in self.trace.submissions]
-        together = self.scenario.prepare_together and len(set(names)) == len(names)
-        for group in [self.trace.submissions] if together else [[s] for s in self.trace.submissions]:
-            if group:
-                self._prepare_group(group)
-
-    def _judged(self, fault: str) -> bool:
-        """Whether the requirement that refuses this fault is claimed."""
-        needs = requirements()[FAULTS[fault].requirement].needs
-        return needs is None or needs in self.claims
-
-    def _prepare_group(self, group: list[Submission]) -> None:
-        before = [snapshot(s.request) for s in group]
-        counted = self.rig.identify.items
-        try:
-            results = list(self.rig.prepare([s.request for s in group]))
-        except Exception as error:
-            for s in group:
-                s.result = Crash("prepare", s.request.request_id, error)
-            return
-        for k, s in enumerate(group):
-            s.result = results[k] if k < len(results) else None
-            s.identified = self.rig.identify.items - counted
-            s.changed = "" if snapshot(s.request) == before[k] else "the request was changed"
-        if len(results) > len(group):
-            group[-1].result = None
+    # -- what comes in
 
     def _queue(self) -> None:
+        prepare_all(self.trace, self.rig, self.claims)
         for s in self.trace.submissions:
             if isinstance(s.result, Prepared) and not s.broken:
                 for copy in range(s.recipe.copies):
@@ -182,9 +117,9 @@ class Run:
                     if self.path is not None and not struck:
                         self._send(self.path, entry)
                     elif self.scenario.lazy:
-                        self._make_lazy(entry)
+                        make_lazy(entry)
                     else:
-                        self._place(entry)
+                        place(entry, self.rig)
                     self.trace.entries.append(entry)
 
     def _send(self, path: Path, entry: Entry) -> None:
@@ -203,26 +138,6 @@ class Run:
                 e.ticket.cancel()
         if self.path is not None and (leased := self.path.finish()) and not self.trace.crashes and not self.trace.stuck:
             self.trace.unreleased.append(f"{leased} bytes under leases")
-
-    def _make_lazy(self, entry: Entry) -> None:
-        items = []
-        recipes = listed_recipes(entry.submission.recipe)
-        for index, item in enumerate(entry.prepared.items):
-            parts = item.payload if isinstance(item.payload, tuple) else (item.payload,)
-            fence, gone = (recipes[index].fence, recipes[index].gone) if index < len(recipes) else (False, False)
-            features = tuple(LocalFeature(p, fence, gone) for p in parts if isinstance(p, Tensor))
-            entry.features[index] = features
-            payload = features if isinstance(item.payload, tuple) else features[0] if features else None
-            items.append(dataclasses.replace(item, payload=payload))
-        entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
-
-    def _place(self, entry: Entry) -> None:
-        """Puts those payloads on the device that come there."""
-        items = list(entry.prepared.items)
-        for index, recipe in enumerate(listed_recipes(entry.submission.recipe)[: len(items)]):
-            if recipe.on_device:
-                items[index] = self.rig.place.placed(items[index])
-        entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
 
     # -- operations
 
@@ -260,7 +175,7 @@ class Run:
 
     def finish(self) -> None:
         """Every step is settled, and everything that was read has been looked at after this."""
-        self._guard("settle", "", self._settle)
+        self._guard("settle", "", self.steps.settle)
         self._guard("the device", "", self.rig.place.finish)
 
     def _guard(self, phase: str, request_id: str, call: Callable[[], None]) -> None:
@@ -416,27 +331,7 @@ class Run:
     # -- one step
 
     def _step(self, number: int, scheduled: list[Scheduled]) -> None:
-        record = StepRecord(number, self.rig.tower.epoch, scheduled)
-        self.trace.steps.append(record)
-        moved = self.rig.port.moved_bytes
-        self._look_again(scheduled)
-        self._touch(scheduled)
-        try:
-            step = self.rig.embed.step([s.chunk for s in scheduled])
-            record.results = list(step.results)
-            self._keep_copies(record)
-            self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
-            if self.scenario.settle_late:
-                self._settle()
-            self.unsettled = record, step
-            if not self.scenario.settle_late:
-                self._settle()
-            self._watch(record, list(step.results))
-        except Exception as error:
-            self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
-        self.rig.place.read(record, self._calls)
-        record.moved_bytes = self.rig.port.moved_bytes - moved
-        record.cache_bytes = self.rig.cache.nbytes if self.rig.cache else 0
+        record = self.steps.call(number, scheduled)
         for e in self.trace.entries:
             for index, features in e.features.items():
                 if index not in e.touched and any("open" in f.events for f in features):
@@ -445,100 +340,10 @@ class Run:
         if not self.trace.crashes:
             self._advance(record)
 
-    def _settle(self) -> None:
-        """The step that is not settled yet. Who went on in another one meanwhile ends there if its rows were lost."""
-        if self.unsettled is None:
-            return
-        (record, step), self.unsettled = self.unsettled, None
-        record.settled = list(step.settle())
-        if record is self.trace.steps[-1]:
-            return
-        self.trace.reach.add("settled after the next step began")
-        lost = {failure.request_id for failure in record.settled}
-        for s in record.scheduled:
-            if s.entry is not None and s.entry.id in lost and s.entry.state == "running":
-                self._finish(s.entry, "failed")
-
-    def _keep_copies(self, record: StepRecord) -> None:
-        for k, result in enumerate(record.results):
-
-            def keep(seen: Rows | Failure, k: int = k) -> None:
-                record.results[k] = copy_of(seen)
-
-            self.rig.place.read(result, keep)
-
-    def _calls(self, record: StepRecord) -> None:
-        calls = self.rig.tower.calls
-        record.calls, self.calls_seen = calls[self.calls_seen :], len(calls)
-
-    def _watch(self, record: StepRecord, live: list[Rows | Failure]) -> None:
-        """Looks whether settling changed a result, and remembers results that must last until their next chunk."""
-        self.lasting += [
-            (record, s.entry, k, now)
-            for k, (s, now) in enumerate(zip(record.scheduled, live, strict=False))
-            if s.entry is not None and s.entry.state == "running" and not s.fault and isinstance(now, Rows)
-        ]
-        lost = {f.request_id for f in record.settled}
-        self.lasting = [kept for kept in self.lasting if kept[1].id not in lost]
-        self._compare_lasting()
-
-    def _look_again(self, scheduled: list[Scheduled]) -> None:
-        """Before the next step: results of requests that neither ended nor were sent back. Those that have no chunk in it
-        must last longer."""
-        self.lasting = [kept for kept in self.lasting if kept[1].state == "running"]
-        self._compare_lasting()
-        going_on = {s.chunk.request_id for s in scheduled}
-        self.lasting = [kept for kept in self.lasting if kept[1].id not in going_on]
-        if self.lasting:
-            self.trace.reach.add("a result that lasts beyond the next step")
-
-    def _compare_lasting(self) -> None:
-        for record, e, k, now in self.lasting:
-
-            def compare(seen: Rows, record: StepRecord = record, e: Entry = e, k: int = k) -> None:
-                if e.id not in record.changed and not same(record.results[k], seen):
-                    record.changed.append(e.id)
-
-            self.rig.place.read(now, compare)
-
-    def _touch(self, scheduled: list[Scheduled]) -> None:
-        for s in scheduled:
-            if s.entry is not None and not s.fault:
-                s.entry.touched |= items_of(self.tower, s)
-
-    def _merge(self, record: StepRecord, results: list[Rows | Failure], out: bool) -> None:
-        rows = [r for r in results if isinstance(r, Rows)]
-        entries = {s.entry.id: s.entry for s in record.scheduled if s.entry}
-        rows = [r for r in rows if r.request_id in entries and 0 <= r.lo < r.hi]
-        if not rows:
-            return
-        if record.number % 3 == 2:  # as another maker's parts give them
-            rows = [Rows(r.request_id, r.lo, r.hi, r.positions, r.rows, r.side) for r in rows]
-        ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
-        spec = self.rig.runtime.spec
-        shape, device = (len(ids), spec.hidden_size), self.rig.port.device
-        buffer = torch.full(shape, float("nan"), dtype=spec.dtype, device=device) if out else None
-        before, read = ids.clone(), self.rig.place.read
-        given: list[Rows] = []
-        read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
-        read(None, lambda _: self.embedding.bad_ids.clear())
-        merged = self.rig.merge(rows, ids, self.embedding, buffer)
-        if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
-            record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
-
-        def judge(seen: tuple[list[Rows], Merged]) -> None:
-            if self.embedding.bad_ids:
-                record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
-            if not torch.equal(before, ids) or any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
-                record.merge_notes.append("MERGE-003 merging changed its input")
-            embeds, mask, side = seen[1].embeds, seen[1].mask, seen[1].side
-            record.merged = Merged(embeds.clone(), mask.clone(), tuple(s.clone() for s in side))
-            for tensor in (embeds, *side):  # as a model does that adds in place
-                tensor.fill_(OVERWRITTEN)
-            if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
-                record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
-
-        read((rows, merged), judge)
+    def _lost(self, e: Entry) -> None:
+        """The rows of a step before the last were lost. Who went on meanwhile ends there."""
+        if e.state == "running":
+            self._finish(e, "failed")
 
     def _advance(self, record: StepRecord) -> None:
         lost = {f.request_id: f for f in record.settled}

@@ -11,7 +11,6 @@ class RecordedRun(Run):
     """Nothing is decided here. What the recorded engine still held at the end of its script is finished after it."""
 
     def go(self) -> None:
-        self._prepare()
         self._queue()
         self.by_index: dict[int, Entry] = {e.submission.index: e for e in self.trace.entries}
         steps = 0

@@ -1,0 +1,80 @@
+"""Requests of a scenario as an engine gets them: built, broken where the recipe says so, prepared, and how payloads come."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from plumbline.build import build_request
+from plumbline.feature import LocalFeature
+from plumbline.interface import Capability
+from plumbline.malformed import FAULTS, next_applicable
+from plumbline.requirements import requirements
+from plumbline.rig import Rig
+from plumbline.snapshots import snapshot
+from plumbline.trace import Crash, Entry, Submission, Trace, listed_recipes
+
+
+def prepare_all(trace: Trace, rig: Rig, claims: frozenset[Capability]) -> None:
+    """The requests of the trace's scenario, through the implementation's prepare, together or one by one."""
+    scenario, submissions = trace.scenario, trace.submissions
+
+    def judged(fault: str) -> bool:
+        """Whether the requirement that refuses this fault is claimed."""
+        needs = requirements()[FAULTS[fault].requirement].needs
+        return needs is None or needs in claims
+
+    for index, recipe in enumerate(scenario.requests):
+        request = build_request(scenario.tower, recipe)
+        fault = ""
+        if recipe.malformed:
+            at, spec = recipe.malformed_at, rig.runtime.spec
+            fault, request = next_applicable(request, recipe.malformed, spec, at, judged) or ("", request)
+        submissions.append(Submission(index, recipe, request, fault))
+    names = [s.request.request_id for s in submissions]
+    together = scenario.prepare_together and len(set(names)) == len(names)
+    for group in [submissions] if together else [[s] for s in submissions]:
+        if group:
+            _prepare(group, rig)
+
+
+def _prepare(group: list[Submission], rig: Rig) -> None:
+    """One call for the group."""
+    before = [snapshot(s.request) for s in group]
+    counted = rig.identify.items
+    try:
+        results = list(rig.prepare([s.request for s in group]))
+    except Exception as error:
+        for s in group:
+            s.result = Crash("prepare", s.request.request_id, error)
+        return
+    for k, s in enumerate(group):
+        s.result = results[k] if k < len(results) else None
+        s.identified = rig.identify.items - counted
+        s.changed = "" if snapshot(s.request) == before[k] else "the request was changed"
+    if len(results) > len(group):
+        group[-1].result = None
+
+
+def make_lazy(entry: Entry) -> None:
+    """Puts lazy payloads in the place of tensors."""
+    items = []
+    recipes = listed_recipes(entry.submission.recipe)
+    for index, item in enumerate(entry.prepared.items):
+        parts = item.payload if isinstance(item.payload, tuple) else (item.payload,)
+        fence, gone = (recipes[index].fence, recipes[index].gone) if index < len(recipes) else (False, False)
+        features = tuple(LocalFeature(p, fence, gone) for p in parts if isinstance(p, Tensor))
+        entry.features[index] = features
+        payload = features if isinstance(item.payload, tuple) else features[0] if features else None
+        items.append(dataclasses.replace(item, payload=payload))
+    entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
+
+
+def place(entry: Entry, rig: Rig) -> None:
+    """Puts those payloads on the device that come there."""
+    items = list(entry.prepared.items)
+    for index, recipe in enumerate(listed_recipes(entry.submission.recipe)[: len(items)]):
+        if recipe.on_device:
+            items[index] = rig.place.placed(items[index])
+    entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
