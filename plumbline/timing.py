@@ -44,8 +44,8 @@ def in_turns(
 ) -> dict[str, list[float]]:
     """Seconds of each run, two turns for each contestant and round: A B B A.
 
-    runs: in a row at each turn, of all or of each. The first of them finds the processor's caches full of what the other left there, the
-    others find what they left themselves. done: called with the number of each round.
+    runs: in a row at each turn, of all or of each. The first of them finds the processor's caches full of what the other left
+    there, the others find what they left themselves. done: called with the number of each round.
     """
     order = [*contestants, *reversed(list(contestants))]
     in_a_row = {name: runs if isinstance(runs, int) else runs[name] for name in contestants}
