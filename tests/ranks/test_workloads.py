@@ -53,10 +53,10 @@ def test_workloads_on_ranks_reach_what_kills_bugs(subject: Subject, request: pyt
     claimed(subject, Capability.RANKS, Capability.LAZY)
     if not PROFILES[request.config.option.profile].floors:
         pytest.skip("too few cases for floors")
-    # Cases of one drawing resemble each other, so several drawings are counted together.
-    seeds = [request.config.option.plumbline_seed + 99 + 1000 * k for k in range(4)]
+    # Cases of one drawing resemble each other, so many short drawings are counted together.
+    seeds = [request.config.option.plumbline_seed + 99 + 1000 * k for k in range(16)]
     cases = rank_cases(subject.implementation.capabilities)
-    drawings = [explore_cases(cases, partial(check_ranks, implementation=subject.implementation), 40, s) for s in seeds]
+    drawings = [explore_cases(cases, partial(check_ranks, implementation=subject.implementation), 10, s) for s in seeds]
     count = sum(found.cases for found in drawings)
     reach = {name: sum(found.reach[name] for found in drawings) / count for name in FLOORS}
     low = {name: reach[name] for name, least in FLOORS.items() if reach[name] < least}
