@@ -64,6 +64,13 @@ def seconds(request: pytest.FixtureRequest) -> float:
     return found
 
 
+@pytest.fixture(scope="session")
+def turned(request: pytest.FixtureRequest) -> bool:
+    """Whether the last implementation begins."""
+    found: bool = request.config.getoption("--reversed")
+    return found
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
     """What is timed is one thread's work, so that no benchmark waits for what another left to a pool."""

@@ -19,10 +19,11 @@ def test_part(
     device: torch.device,
     seconds: float,
     counted: bool,
+    turned: bool,
     add_benchmark: Callable[[Metadata], object],
 ) -> None:
     try:
-        with duel_of(benchmark_name, subjects, device, seconds, counted) as duel:
+        with duel_of(benchmark_name, subjects, device, seconds, counted, turned) as duel:
             duel.run(add_benchmark)
     except Unmeasured:
         pytest.skip("no implementation but the reference brings it")

@@ -36,7 +36,7 @@ MOST_RUNS, FEWEST_ROUNDS, MOST_ROUNDS = 16, 5, 40
 
 @dataclass
 class Duel:
-    """What is timed together. baseline: the name of the one that ratios are over. seconds: to spend on it."""
+    """What is timed together, the first one beginning. baseline: the name of the one that ratios are over. seconds: to spend."""
 
     benchmark: str
     contestants: dict[str, Contestant]
@@ -145,9 +145,15 @@ class Differs(AssertionError):
 
 @contextlib.contextmanager
 def duel_of(
-    benchmark: str, subjects: Sequence[Subject], device: torch.device, seconds: float, counted: bool = True
+    benchmark: str,
+    subjects: Sequence[Subject],
+    device: torch.device,
+    seconds: float,
+    counted: bool = True,
+    turned: bool = False,
 ) -> Iterator[Duel]:
-    """The subjects that bring the part, the first of them the baseline. counted: with counters, which takes longer than the times.
+    """The subjects that bring the part, the first of them the baseline. counted: with counters, which takes longer than the
+    times. turned: the last of them begins each round.
 
     Raises Differs if they do not give the same, and Unmeasured if none but the baseline brings it.
     """
@@ -174,7 +180,8 @@ def duel_of(
             counters[name] = one.counts() | seen
         gc.freeze()  # what is here by now stays, and need not be looked through between the rounds
         closing.callback(gc.unfreeze)
-        contestants = {name: one.contestant for name, one in operations.items()}
+        order = reversed(operations) if turned else operations
+        contestants = {name: operations[name].contestant for name in order}
         versions = {s.implementation.name: s.implementation.version for s in subjects}
         part = benchmark.partition("/")[0]
         moved = MOVED[part](workload) if part in MOVED else 0
