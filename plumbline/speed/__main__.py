@@ -34,7 +34,7 @@ from plumbline.speed.compare import Verdict, compare, confirm
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
-from plumbline.speed.verdicts import SECTIONS, VerdictError, judge
+from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, judged_as
 
 HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
@@ -116,7 +116,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     withhold(data, broken)
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
-        entry["extra_info"]["verdict"] = verdicts.get(name.partition(",")[0], {}).get(part, "")
+        entry["extra_info"]["verdict"] = verdicts.get(judged_as(name, verdicts), {}).get(part, "")
     data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
     record = parse(data, "bench.json")
     show(record, console)

@@ -102,6 +102,14 @@ def test_what_breaks_a_requirement_shows_no_time(measured: tuple[dict[str, Any],
     ]
 
 
+@pytest.mark.parametrize("judged", ["acme, fast", "acme"])
+def test_a_way_of_an_implementation_is_judged_with_it_and_a_comma_hides_nothing(judged: str) -> None:
+    entry = {"group": IDENTIFY, "extra_info": {"implementation": "acme, fast"}}
+    data = {"benchmarks": [entry], "plumbline": {"withheld": []}}
+    withhold(data, {judged: {"identify": ["IDENT-004"]}})
+    assert data["benchmarks"] == []
+
+
 def test_sections_of_parts_are_those_of_the_document() -> None:
     from plumbline.requirements import requirements
 
