@@ -185,7 +185,7 @@ def show(record: Record, console: Console) -> None:
     for m in record.measurements:
         if m.baseline or all(m.key.implementation != other.baseline for other in record.measurements):
             shown = f"{m.ratio.middle:.3f} [{m.ratio.low:.3f}, {m.ratio.high:.3f}]" if m.ratio else ""
-            copied = f"{m.counters.get('copied_bytes', 0) / 2**20:.2f} MiB"
+            copied = f"{m.counters['copied_bytes'] / 2**20:.2f} MiB" if "copied_bytes" in m.counters else ""
             row = [
                 m.key.benchmark,
                 m.key.implementation,
