@@ -142,8 +142,8 @@ def vllm(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Time every part of optimized (or --impl) against the reference, in turns; --quick, --compare BASE, --keep."""
     install(session, "photos", "bench")
-    found = {"PLUMBLINE_SGLANG": fetch_sglang(session, SGLANG[-1])}
-    judged(session, "plumbline.speed", env=found)
+    quick = "--quick" in session.posargs  # which leaves SGLang out
+    judged(session, "plumbline.speed", env={} if quick else {"PLUMBLINE_SGLANG": fetch_sglang(session, SGLANG[-1])})
 
 
 @nox.session(default=False)

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import torch
 
+from plumbline.explore import watchdog
 from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.resolve import Subject, resolve
 from plumbline.results import environment
 from plumbline.speed.duel import add_benchmark  # noqa: F401  (a fixture)
 from plumbline.speed.parts import BENCHMARKS, is_chosen
+
+HANG_SECONDS = 300
+"""For one benchmark, whose implementation may take seconds a run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,6 +68,13 @@ def seconds(request: pytest.FixtureRequest) -> float:
     return found
 
 
+@pytest.fixture(scope="session")
+def turned(request: pytest.FixtureRequest) -> bool:
+    """Whether the last implementation begins."""
+    found: bool = request.config.getoption("--reversed")
+    return found
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
     """What is timed is one thread's work, so that no benchmark waits for what another left to a pool."""
@@ -71,6 +82,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def watched() -> Iterator[None]:
+    """A hang is a failure of one benchmark, and no wait without end."""
+    with watchdog(HANG_SECONDS):
+        yield
 
 
 @pytest.hookimpl

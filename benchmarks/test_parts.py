@@ -19,14 +19,11 @@ def test_part(
     device: torch.device,
     seconds: float,
     counted: bool,
+    turned: bool,
     add_benchmark: Callable[[Metadata], object],
 ) -> None:
     try:
-        duel, closing = duel_of(benchmark_name, subjects, device, seconds, counted)
+        with duel_of(benchmark_name, subjects, device, seconds, counted, turned) as duel:
+            duel.run(add_benchmark)
     except Unmeasured:
         pytest.skip("no implementation but the reference brings it")
-    try:
-        duel.run(add_benchmark)
-    finally:
-        for close in closing:
-            close()

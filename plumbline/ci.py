@@ -125,8 +125,12 @@ def tell(job: Job, status: int, environment: Mapping[str, str]) -> None:
 def main() -> int:
     """Returns the exit status."""
     job = Job.of(os.environ)
-    status = hold(job, os.environ)
-    tell(job, status, os.environ)
+    try:
+        status = hold(job, os.environ)
+        tell(job, status, os.environ)
+    except OSError as error:  # such as a full disk; it must not look like a requirement that fails
+        print(error, file=sys.stderr)
+        return NOTHING_SAID
     return status
 
 

@@ -34,7 +34,7 @@ from plumbline.speed.compare import Verdict, compare, confirm
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
-from plumbline.speed.verdicts import SECTIONS, VerdictError, judge
+from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, judged_as
 
 HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
@@ -116,7 +116,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     withhold(data, broken)
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
-        entry["extra_info"]["verdict"] = verdicts.get(name.partition(",")[0], {}).get(part, "")
+        entry["extra_info"]["verdict"] = verdicts.get(judged_as(name, verdicts), {}).get(part, "")
     data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
     record = parse(data, "bench.json")
     show(record, console)
@@ -185,7 +185,7 @@ def show(record: Record, console: Console) -> None:
     for m in record.measurements:
         if m.baseline or all(m.key.implementation != other.baseline for other in record.measurements):
             shown = f"{m.ratio.middle:.3f} [{m.ratio.low:.3f}, {m.ratio.high:.3f}]" if m.ratio else ""
-            copied = f"{m.counters.get('copied_bytes', 0) / 2**20:.2f} MiB"
+            copied = f"{m.counters['copied_bytes'] / 2**20:.2f} MiB" if "copied_bytes" in m.counters else ""
             row = [
                 m.key.benchmark,
                 m.key.implementation,

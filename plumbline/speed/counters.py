@@ -16,7 +16,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-COPYING = frozenset({"copy_", "clone", "_to_copy", "cat", "stack", "index", "index_select", "index_put_", "gather"})
+COPYING = frozenset({"copy_", "clone", "_to_copy", "cat", "stack", "repeat", "flip", "roll", "constant_pad_nd"})
+COPYING |= {"index", "index_select", "masked_select", "gather", "index_put", "index_copy", "scatter", "masked_scatter"}
+"""Operations of which all that they give is a copy."""
+PUT = {"index_put_": 2, "put_": 2, "masked_scatter_": 2, "index_copy_": 3, "scatter_": 3, "_foreach_copy_": 1}
+"""Those that copy one of their arguments into another, and which."""
 
 
 class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -29,8 +33,8 @@ class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func._overloadpacket.__name__
-        if name in COPYING:
-            written = args[2] if name == "index_put_" else result
+        if name in COPYING or name in PUT:
+            written = args[PUT[name]] if name in PUT else result
             self.calls += 1
             self.nbytes += sum(t.nbytes for t in tree_leaves(written) if isinstance(t, Tensor))
         return result

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -36,7 +36,7 @@ MOST_RUNS, FEWEST_ROUNDS, MOST_ROUNDS = 16, 5, 40
 
 @dataclass
 class Duel:
-    """What is timed together. baseline: the name of the one that ratios are over. seconds: to spend on it."""
+    """What is timed together, the first one beginning. baseline: the name of the one that ratios are over. seconds: to spend."""
 
     benchmark: str
     contestants: dict[str, Contestant]
@@ -143,25 +143,32 @@ class Differs(AssertionError):
     """Two implementations do not give the same."""
 
 
+@contextlib.contextmanager
 def duel_of(
-    benchmark: str, subjects: Sequence[Subject], device: torch.device, seconds: float, counted: bool = True
-) -> tuple[Duel, list[Callable[[], object]]]:
-    """The subjects that bring the part, the first of them the baseline; and what has to be called at the end. counted: with
-    counters, which takes longer than the times.
+    benchmark: str,
+    subjects: Sequence[Subject],
+    device: torch.device,
+    seconds: float,
+    counted: bool = True,
+    turned: bool = False,
+) -> Iterator[Duel]:
+    """The subjects that bring the part, the first of them the baseline. counted: with counters, which takes longer than the
+    times. turned: the last of them begins each round.
 
     Raises Differs if they do not give the same, and Unmeasured if none but the baseline brings it.
     """
     workload = workload_of(benchmark, device)
     operations: dict[str, Operation] = {}
     baseline = subjects[0].implementation.name
-    for subject in subjects:
-        with contextlib.suppress(Unmeasured):
-            operations[subject.implementation.name] = operation(benchmark, subject, device, workload)
-    if baseline not in operations:
-        baseline = BARE_COPY
-        operations = {baseline: bare_copy(Setting(subjects[0], workload, device)), **operations}
-    closing = [one.close for one in operations.values()]
-    try:
+    with contextlib.ExitStack() as closing:
+        for subject in subjects:
+            with contextlib.suppress(Unmeasured):
+                one = operation(benchmark, subject, device, workload)
+                closing.callback(one.close)
+                operations[subject.implementation.name] = one
+        if baseline not in operations:
+            baseline = BARE_COPY
+            operations = {baseline: bare_copy(Setting(subjects[0], workload, device)), **operations}
         if len(operations) < 2:
             raise Unmeasured(benchmark)
         _same(benchmark, operations, baseline)
@@ -172,15 +179,13 @@ def duel_of(
             one.run()
             counters[name] = one.counts() | seen
         gc.freeze()  # what is here by now stays, and need not be looked through between the rounds
-    except BaseException:
-        for close in closing:
-            close()
-        raise
-    contestants = {name: one.contestant for name, one in operations.items()}
-    versions = {s.implementation.name: s.implementation.version for s in subjects}
-    part = benchmark.partition("/")[0]
-    moved = MOVED[part](workload) if part in MOVED else 0
-    return Duel(benchmark, contestants, baseline, seconds, device, versions, counters, moved), closing
+        closing.callback(gc.unfreeze)
+        order = reversed(operations) if turned else operations
+        contestants = {name: operations[name].contestant for name in order}
+        versions = {s.implementation.name: s.implementation.version for s in subjects}
+        part = benchmark.partition("/")[0]
+        moved = MOVED[part](workload) if part in MOVED else 0
+        yield Duel(benchmark, contestants, baseline, seconds, device, versions, counters, moved)
 
 
 def _same(benchmark: str, operations: Mapping[str, Operation], baseline: str) -> None:

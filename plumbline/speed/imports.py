@@ -53,7 +53,7 @@ def from_data(data: Any, name: str) -> Record:
         return parse(data, name)
     try:
         return _record(data, name, list(reader(data)))
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise RecordError(f"{name}: not as the benchmark writes it that its name says ({error!r})") from error
 
 

@@ -24,6 +24,7 @@ from pytest_benchmark.stats import Stats
 from plumbline.requirements import ROOT
 from plumbline.speed.process import MARK
 from plumbline.speed.record import SCHEMA
+from plumbline.speed.verdicts import judged_as
 
 RESAMPLES = 2000
 Json = dict[str, Any]
@@ -144,7 +145,7 @@ def withhold(data: Json, broken: Mapping[str, Mapping[str, Sequence[str]]]) -> N
     kept = []
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
-        if ids := broken.get(name.partition(",")[0], {}).get(part, ()):  # "optimized, in place" is a way of "optimized"
+        if ids := broken.get(judged_as(name, broken), {}).get(part, ()):
             reason = f"breaks {', '.join(ids)}"
             data["plumbline"]["withheld"].append(
                 {"benchmark": entry["group"], "implementation": name, "reason": reason}

@@ -44,8 +44,8 @@ class Speaker:
 
 
 def main(arguments: Sequence[str]) -> int:
-    fixed = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
-    fixed += ["--benchmark-disable-gc", "-q"]
+    place = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    fixed = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *place]
     with contextlib.redirect_stdout(io.StringIO()):  # pytest's own words; who wants them runs pytest benchmarks/
         return int(pytest.main([*fixed, *arguments], plugins=[Speaker()]))
 

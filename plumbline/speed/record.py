@@ -7,6 +7,7 @@ benchmark's ``extra_info`` (``Measurement`` below has the same names) and, about
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -134,12 +135,12 @@ def parse(data: Any, name: str) -> Record:
         raise RecordError(
             f"{name}: plumbline.schema is {ours.get('schema')!r}, this version reads {SCHEMA}; measure again"
         )
-    environment = _environment(data["machine_info"])
     commit = data.get("commit_info") or {}
     try:
+        environment = _environment(data["machine_info"])
         measurements = tuple(_measurement(entry, environment) for entry in data["benchmarks"])
         withheld = tuple(Withheld(**entry) for entry in ours.get("withheld", []))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(
             f"{name}: a benchmark lacks or misspells {error}; write it with --benchmark-save-data"
         ) from error
@@ -179,6 +180,8 @@ def hardware(environment: Mapping[str, Any], device: str) -> str:
 def _measurement(entry: Mapping[str, Any], environment: Mapping[str, Any]) -> Measurement:
     extra, stats = entry.get("extra_info") or {}, entry["stats"]
     samples = tuple(float(s) for s in stats.get("data") or [stats["median"]])
+    if not all(0 < s < math.inf for s in samples):
+        raise ValueError("a time above 0")
     device = str(extra.get("device", "cpu"))
     ratio, ceiling = extra.get("ratio"), extra.get("ceiling")
     return Measurement(

@@ -56,6 +56,10 @@ def test_what_cannot_be_read_is_named_and_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "foreign.json").write_text('{"results": 3}')
     (tmp_path / "2026-11-21-665bcd0-device-hash.json").write_text('{"rows": []}')
     (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "words.json").write_text('{"machine_info": {}, "benchmarks": ["fast"]}')
+    (tmp_path / "bare.json").write_text('{"machine_info": null, "benchmarks": []}')
+    still = '{"machine_info": {}, "benchmarks": [{"fullname": "a", "stats": {"data": [0.0, 0.001]}}]}'
+    (tmp_path / "still.json").write_text(still)
     (tmp_path / "notes.txt").write_text("seen")
     (tmp_path / "conformance.json").write_text('{"suite": {}, "requirements": []}')
     history = read_all(tmp_path)
@@ -65,7 +69,9 @@ def test_what_cannot_be_read_is_named_and_hides_nothing(tmp_path: Path) -> None:
         "conformance.json": "conformance report",
     }
     errors = {other.name: other.error for other in history.errors}
-    assert set(errors) == {"cut.json", "foreign.json", "list.json", "2026-11-21-665bcd0-device-hash.json"}
+    named = {"cut.json", "foreign.json", "list.json", "2026-11-21-665bcd0-device-hash.json"}
+    assert set(errors) == named | {"words.json", "bare.json", "still.json"}
+    assert "a time above 0" in errors["still.json"]
     assert "not readable as JSON" in errors["cut.json"]
     assert "no pytest-benchmark JSON" in errors["foreign.json"]
     assert "'environment'" in errors["2026-11-21-665bcd0-device-hash.json"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
+from torch import Tensor
 
 from plumbline.speed import __main__ as session
 from plumbline.speed.compare import Verdict, compare
+from plumbline.speed.counters import Copies
 from plumbline.speed.history import BaseNotFound
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.parts import BENCHMARKS, PARTS
@@ -66,6 +70,27 @@ def test_counters_are_exact(measured: tuple[dict[str, Any], list[tuple[str, int,
 
 
 @pytest.mark.parametrize(
+    "copied",
+    [
+        lambda to, of: to.copy_(of),
+        lambda to, of: to.index_copy_(0, torch.arange(4), of),
+        lambda to, of: to.index_put_((torch.arange(4),), of),
+        lambda to, of: to.scatter_(0, torch.zeros(4, 3, dtype=torch.int64), of),
+        lambda to, of: to.masked_scatter_(torch.ones(4, 3, dtype=torch.bool), of),
+        lambda to, of: torch._foreach_copy_([to], [of]),
+        lambda to, of: of.masked_select(torch.ones(4, 3, dtype=torch.bool)),
+        lambda to, of: of.repeat(1, 1),
+        lambda to, of: of.t().contiguous(),
+    ],
+)
+def test_a_copy_is_one_however_it_is_made(copied: Callable[[Tensor, Tensor], object]) -> None:
+    to, of = torch.zeros(4, 3), torch.ones(4, 3)
+    with Copies() as copies:
+        copied(to, of)
+    assert (copies.calls, copies.nbytes) == (1, of.nbytes)
+
+
+@pytest.mark.parametrize(
     ("part", "benchmark_of"), [("identify", IDENTIFY), ("encoder", ENCODE), ("merge", "merge/chat")]
 )
 def test_a_copy_more_is_always_found(part: str, benchmark_of: str) -> None:
@@ -100,6 +125,14 @@ def test_what_breaks_a_requirement_shows_no_time(measured: tuple[dict[str, Any],
     assert [(w.benchmark, w.implementation, w.reason) for w in record.withheld] == [
         (IDENTIFY, "optimized", "breaks IDENT-004")
     ]
+
+
+@pytest.mark.parametrize("judged", ["acme, fast", "acme"])
+def test_a_way_of_an_implementation_is_judged_with_it_and_a_comma_hides_nothing(judged: str) -> None:
+    entry = {"group": IDENTIFY, "extra_info": {"implementation": "acme, fast"}}
+    data = {"benchmarks": [entry], "plumbline": {"withheld": []}}
+    withhold(data, {judged: {"identify": ["IDENT-004"]}})
+    assert data["benchmarks"] == []
 
 
 def test_sections_of_parts_are_those_of_the_document() -> None:
