@@ -74,8 +74,11 @@ class Series:
 
     @property
     def step(self) -> Step | None:
-        """From the level before to the last one."""
-        return Step(*self.levels[-2:]) if len(self.levels) > 1 else None
+        """From the level before to the last one: of ratios where every point has one over the same baseline, since what slows
+        the machine slows both; else of medians."""
+        whole = all(p.ratio for p in self.points) and len({p.baseline for p in self.points}) == 1
+        of = self.ratio_levels if whole else self.levels
+        return Step(*of[-2:]) if len(of) > 1 else None
 
     @property
     def moved(self) -> float:
@@ -130,9 +133,9 @@ def _order(series: Series) -> tuple[bool, float, bool, float, Key]:
 
 def without_speed(records: Sequence[Record]) -> list[tuple[Record, Withheld]]:
     """What the newest record that names it withholds. records: oldest first."""
-    last: dict[tuple[str, str], tuple[Record, Withheld | None]] = {}
+    last: dict[tuple[str, str, str], tuple[Record, Withheld | None]] = {}
     for record in records:
         for m in record.measurements:
-            last |= {(m.key.benchmark, name): (record, None) for name in ("", m.key.implementation)}
-        last |= {(w.benchmark, w.implementation): (record, w) for w in record.withheld}
+            last |= {(m.key.benchmark, name, m.key.device): (record, None) for name in ("", m.key.implementation)}
+        last |= {(w.benchmark, w.implementation, w.device): (record, w) for w in record.withheld}
     return [(record, withheld) for record, withheld in last.values() if withheld]

@@ -117,6 +117,8 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
         entry["extra_info"]["verdict"] = verdicts.get(judged_as(name, verdicts), {}).get(part, "")
+    for entry in data["plumbline"]["withheld"]:
+        entry["device"] = options.device
     data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
     record = parse(data, "bench.json")
     show(record, console)
@@ -162,6 +164,8 @@ def compared(base: Record, record: Record, given: list[str], processes: int, con
     for c in changes:
         if c.verdict is not Verdict.SAME:
             console.print(f"  [{'red' if c.fails else 'default'}]{escape(str(c))}[/]")
+    if processes == 1:
+        console.print("one process shows no slowdown but a very large one; its counters are what was compared")
     same = sum(c.verdict is Verdict.SAME for c in changes)
     console.print(f"{same} of {len(changes)} the same; {sum(c.fails for c in changes)} got worse")
     return any(c.fails for c in changes)

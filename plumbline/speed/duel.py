@@ -21,9 +21,8 @@ from pytest_benchmark.stats import Metadata
 from torch import Tensor
 
 from plumbline.resolve import Subject
-from plumbline.roofline import ceilings
 from plumbline.speed.counters import count
-from plumbline.speed.parts import MOVED, bare_copy, operation, workload_of
+from plumbline.speed.parts import bare_copy, operation, workload_of
 from plumbline.speed.setting import Operation, Setting, Unmeasured
 from plumbline.timing import Contestant, in_turns
 
@@ -45,8 +44,6 @@ class Duel:
     device: torch.device
     versions: Mapping[str, str] = field(default_factory=dict)
     counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    moved: int = 0
-    """Bytes that the device's memory must read or write at least; 0: nobody has counted."""
 
     def run(self, add: Callable[[Metadata], object]) -> None:
         contestants = {name: self._waited(one) for name, one in self.contestants.items()}
@@ -60,9 +57,10 @@ class Duel:
         if self.device.type != "cuda":
             return one
 
-        def run() -> None:
-            one.run()
+        def run() -> object:
+            result = one.run()
             torch.cuda.synchronize(self.device)
+            return result
 
         return Contestant(run, one.ready)
 
@@ -89,7 +87,6 @@ class Duel:
             self.device,
             self.versions.get(name, ""),
             self.counters.get(name, {}),
-            ceiling_of(self.moved, self.device),
         )
 
 
@@ -101,7 +98,6 @@ def entry(
     device: torch.device,
     version: str = "",
     counters: Mapping[str, int] = {},
-    ceiling: Mapping[str, object] | None = None,
 ) -> Metadata:
     """What pytest-benchmark shows and saves. samples: seconds of one run, one for each round."""
     fixture = SimpleNamespace(
@@ -117,7 +113,6 @@ def entry(
             "device": device.type,
             "baseline": baseline,
             "counters": dict(counters),
-            "ceiling": dict(ceiling) if ceiling else None,
         },
         cprofile_stats=None,
         cprofile_dump=None,
@@ -127,16 +122,6 @@ def entry(
     for sample in samples:
         made.update(sample)
     return made
-
-
-def ceiling_of(moved: int, device: torch.device) -> dict[str, object] | None:
-    """What the device's memory alone would take for these bytes, where its speed has been measured."""
-    if not moved or device.type != "cuda":
-        return None
-    known = ceilings.read()
-    if known.device != torch.cuda.get_device_name(device):
-        return None
-    return {"seconds": known.seconds(moved, "HBM"), "of": "bytes read and written, at the speed of a copy"}
 
 
 class Differs(AssertionError):
@@ -183,9 +168,7 @@ def duel_of(
         order = reversed(operations) if turned else operations
         contestants = {name: operations[name].contestant for name in order}
         versions = {s.implementation.name: s.implementation.version for s in subjects}
-        part = benchmark.partition("/")[0]
-        moved = MOVED[part](workload) if part in MOVED else 0
-        yield Duel(benchmark, contestants, baseline, seconds, device, versions, counters, moved)
+        yield Duel(benchmark, contestants, baseline, seconds, device, versions, counters)
 
 
 def _same(benchmark: str, operations: Mapping[str, Operation], baseline: str) -> None:

@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plumbline.speed.record import Key, Measurement, Ratio, Record, RecordError, hardware, parse
+from plumbline.roofline import ceilings
+from plumbline.roofline.measured import ENCODED
+from plumbline.roofline.request import Request, model, total
+from plumbline.roofline.tower import tower
+from plumbline.speed.record import Ceiling, Key, Measurement, Ratio, Record, RecordError, hardware, parse
 from plumbline.timing import ratio
 
 MIB = 1 << 20
@@ -35,6 +39,7 @@ class Case:
     seconds: Mapping[str, list[float]]
     round_of: int = 1
     baseline: str = ""
+    ceiling: Ceiling | None = None
 
 
 def read(path: Path) -> Record:
@@ -97,6 +102,7 @@ def _measurements(case: Case, environment: Mapping[str, Any]) -> Iterator[Measur
             round_of=case.round_of,
             baseline=_implementation(case.baseline) if other else "",
             ratio=Ratio(*ratio(seconds, other, case.round_of, RESAMPLES)) if other else None,
+            ceiling=case.ceiling,
         )
 
 
@@ -123,7 +129,18 @@ def _encoder(data: Result) -> Iterator[Case]:
     }
     for row in data["rows"]:
         seconds = {names.get(way, way): _of_unit(samples, 1e-3) for way, samples in row["milliseconds"].items()}
-        yield Case(f"encode/{row['family']}, {row['case']}", seconds, 2, "transformers")
+        ceiling = _floor(row, data["environment"]["gpu"])
+        yield Case(f"encode/{row['family']}, {row['case']}", seconds, 2, "transformers", ceiling)
+
+
+def _floor(row: Result, gpu: str) -> Ceiling | None:
+    """The roofline's, of the tower alone, where the GPU is the one whose ceilings are known."""
+    known = ceilings.read()
+    if known.device != gpu:
+        return None
+    images = tuple((frames, height, width) for frames, height, width in row["images"])
+    stages = model(Request(row["family"], images, 0, tower(row["family"]).out), known)
+    return Ceiling(1e-6 * total(stages, ENCODED), "the roofline's floor of the tower")
 
 
 def _hash(data: Result) -> Iterator[Case]:

@@ -32,7 +32,7 @@ from plumbline.interface import (
 )
 from plumbline.resolve import Subject
 from plumbline.speed.setting import Operation, Setting, Unmeasured, counts_of, factory_of, tower_of, zeroed
-from plumbline.speed.workloads import CHUNK, HIDDEN, SPEC, WORKLOADS, Known, Workload, table
+from plumbline.speed.workloads import CHUNK, SPEC, WORKLOADS, Known, Workload, table
 
 
 def identify(s: Setting) -> Operation:
@@ -69,7 +69,8 @@ def _spans(made: Sequence[Prepared | Failure]) -> list[Tensor]:
 
 
 def transport(s: Setting) -> Operation:
-    """From publishing to the last release, both sides in this process, until all that was leased is free again."""
+    """From publishing to the last release, both sides in this process, until all that was leased is free again. One byte of
+    each page is read, so that nobody leaves his page faults to later."""
     if s.device.type != "cpu":
         raise Unmeasured("a device's memory is not shared within one process; benchmarks.device_transport has two")
     made, prepared = factory_of(s, "transport")(s.runtime), s.prepared()
@@ -87,6 +88,7 @@ def transport(s: Setting) -> Operation:
                 for part in item.payload if isinstance(item.payload, tuple) else (item.payload,):
                     opened = part if isinstance(part, Tensor) else part.open(s.device)
                     kept += [opened.clone()] if keep else []
+                    opened.reshape(-1).view(torch.uint8)[::PAGE].sum()
                     if isinstance(part, Feature):
                         part.release()
         worker.collect()
@@ -246,6 +248,8 @@ def _steps(prepared: Sequence[Prepared]) -> list[list[Chunk]]:
     ]
 
 
+PAGE = 4096
+
 PARTS: dict[str, tuple[Callable[[Setting], Operation], tuple[str, ...]]] = {
     "identify": (identify, ("chat", "documents", "video")),
     "prepare": (prepare, ("chat", "documents", "video", "text")),
@@ -257,14 +261,6 @@ PARTS: dict[str, tuple[Callable[[Setting], Operation], tuple[str, ...]]] = {
     "merge": (merge, ("chat", "documents", "repeated", "text")),
 }
 """What is timed of each part, and over which workloads."""
-
-ROW = 2 * HIDDEN
-"""Bytes of a row."""
-MOVED: dict[str, Callable[[Workload], int]] = {
-    "identify": lambda w: w.payload_bytes,
-    "merge": lambda w: 2 * ROW * (sum(len(r.token_ids) for r in w.requests) + SPEC.side_levels * w.rows),
-}
-"""Bytes that memory must read or write at least: what is hashed, read; what is embedded, read and written."""
 
 BENCHMARKS = [f"{part}/{workload}" for part, (_, workloads) in PARTS.items() for workload in workloads]
 

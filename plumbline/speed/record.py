@@ -34,6 +34,10 @@ class Key:
     driver: str
     torch: str
 
+    @property
+    def device(self) -> str:
+        return "cuda" if self.driver else "cpu"
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -84,15 +88,17 @@ class Measurement:
 class Withheld:
     """A benchmark without a speed: the implementation breaks these requirements of the part, or raised.
 
-    implementation: "" where all of them lost it, since they are timed together.
+    implementation: "" where all of them lost it, since they are timed together. device: "cpu" or "cuda".
     """
 
     benchmark: str
     implementation: str
     reason: str
+    device: str = "cpu"
 
     def is_of(self, key: Key) -> bool:
-        return self.benchmark == key.benchmark and self.implementation in ("", key.implementation)
+        same = (self.benchmark, self.device) == (key.benchmark, key.device)
+        return same and self.implementation in ("", key.implementation)
 
 
 @dataclass(frozen=True)

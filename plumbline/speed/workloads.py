@@ -55,10 +55,6 @@ class Workload:
     def payload_bytes(self) -> int:
         return sum(item.payload.nbytes for item in self.items if isinstance(item.payload, Tensor))
 
-    @property
-    def rows(self) -> int:
-        return sum(hi - lo for item in self.items for lo, hi in item.spans)
-
 
 class FreeTower:
     """Costs nothing: rows lie ready, as many as can be asked for, so that what is timed is what drives a tower."""

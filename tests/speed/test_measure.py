@@ -152,11 +152,13 @@ def test_a_report_says_which_parts_are_broken() -> None:
         requirement("IDENT-004", "Identity and prefix keys", "failed"),
         requirement("CACHE-012", "Cache", "failed", "SHOULD"),
         requirement("CACHE-001", "Cache", "deviation"),
+        requirement("MSG-001", "Messages", "held"),
+        requirement("MERGE-001", "Chunks and merge", "not-claimed"),
     ]
     broken, verdicts = read({"implementations": [{"name": "acme", "requirements": listed}]})
     assert broken["acme"]["identify"] == ["IDENT-004"]
     assert "cache" not in broken["acme"]
-    assert (verdicts["acme"]["cache"], verdicts["acme"]["merge"]) == ("deviation", "held")
+    assert [verdicts["acme"][part] for part in ("cache", "transport", "merge")] == ["deviation", "held", ""]
 
 
 def test_without_a_verdict_there_is_no_speed(tmp_path: Path) -> None:
