@@ -16,7 +16,7 @@ from plumbline.scenario import Scenario, compact, decode
 from plumbline.strategies import scenarios
 
 FAULTS = ("", "", "", "tower", "hiccup")
-LAZY_FAULTS = ("", "", "", "tower", "hiccup", "payload", "lease", "lease")
+LAZY_FAULTS = ("", "", "", "tower", "hiccup", "payload", "payload", "lease", "lease", "lease")
 HICCUPS = ((0,), (0, 1), (1,), (0, 2), (0, 1, 2), (1, 2, 3))
 SEVERAL = (2, 3, 4)
 

@@ -23,7 +23,6 @@ FLOORS = {
     "uneven shares": 0.30,
     "a failure is agreed": 0.10,
     "a lease is lost": 0.005,
-    "a lease is lost late": 0.002,
     "settled late": 0.04,
     "a chunk is sent again": 0.03,
     "a payload is gone": 0.002,
