@@ -262,6 +262,8 @@ def reach_of(run: RankRun) -> set[str]:
         "uneven shares": any(len(set(counts)) > 1 for counts in shares),
         "a failure is agreed": any(isinstance(r, Failure) for record in run.traces[0].steps for r in record.results),
         "a lease is lost": any(record.settled for record in run.traces[0].steps),
+        "a lease is lost late": any(record.settled for record in run.traces[0].steps[:-1])
+        and run.case.scenario.settle_late,
         "settled late": "settled after the next step began" in run.traces[0].reach,
         "a chunk is sent again": "chunk sent again" in run.traces[0].reach,
         "a payload is gone": run.case.scenario.lazy

@@ -16,9 +16,9 @@ from plumbline.scenario import Scenario, compact, decode
 from plumbline.strategies import scenarios
 
 FAULTS = ("", "", "", "tower", "hiccup")
-LAZY_FAULTS = ("", "", "", "tower", "hiccup", "payload", "lease", "lease")
+LAZY_FAULTS = ("", "", "", "tower", "hiccup", "payload", "payload", "lease", "lease", "lease")
 HICCUPS = ((0,), (0, 1), (1,), (0, 2), (0, 1, 2), (1, 2, 3))
-RANKS = (2, 3, 4, 1)
+SEVERAL = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[
     # Calls of a tower are counted, and ranks make others than one rank alone: so they fail on one rank, by its fault.
     scenario = dataclasses.replace(draw(scenarios(claims)), hiccups=())
     fault = draw(st.sampled_from(LAZY_FAULTS if scenario.lazy else FAULTS))
+    if fault == "lease" and draw(st.booleans()):  # what one rank learns when others are in the next step
+        scenario = dataclasses.replace(scenario, settle_late=True)
     return RankCase(
         scenario=scenario,
-        ranks=draw(st.sampled_from(RANKS)),
+        ranks=draw(st.sampled_from(SEVERAL if fault else (*SEVERAL, 1))),
         fault=fault,
-        at=draw(st.integers(0, max(RANKS) - 1)) if fault else 0,
+        at=draw(st.integers(0, max(SEVERAL) - 1)) if fault else 0,
         request=draw(st.integers(0, len(scenario.requests) - 1)) if fault in ("payload", "lease") else 0,
         hiccups=draw(st.sampled_from(HICCUPS)) if fault == "hiccup" else (),
     )

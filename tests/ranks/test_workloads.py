@@ -25,8 +25,8 @@ def test_generated_workloads_on_ranks(
     subject: Subject, shard: int, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
 ) -> None:
     claimed(subject, Capability.RANKS)
-    judged = partial(check_ranks, implementation=subject.implementation)
-    found = explore_session(rank_cases(subject.implementation.capabilities), judged, request.config.option, shard, PART)
+    check = partial(check_ranks, implementation=subject.implementation)
+    found = explore_session(rank_cases(subject.implementation.capabilities), check, request.config.option, shard, PART)
     record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))
     assert not found.findings, found.said
 
@@ -41,7 +41,23 @@ def test_ranks_take_up_other_weights_together(
     items = tuple(image(seed) for seed in range(3))
     requests = tuple(RequestRecipe(f"r{k}", items) for k in range(4))
     scenario = Scenario(requests=requests, running=1, ops=(Op(2, "epoch", 1),))
-    case = RankCase(scenario, ranks)
+    judged(RankCase(scenario, ranks), subject, record_property)
+
+
+@pytest.mark.requirement("RANK-002", "RANK-003")
+@pytest.mark.parametrize("at", range(3))
+def test_ranks_agree_on_a_lease_that_is_lost_when_the_next_step_has_begun(
+    subject: Subject, at: int, record_property: pytest.RecordProperty
+) -> None:
+    """Images that are cut, each read by one rank: of one request, and of others with the same images."""
+    claimed(subject, Capability.RANKS, Capability.LAZY)
+    items = tuple(image(seed) for seed in range(3))
+    requests = tuple(RequestRecipe(f"r{k}", items[: 3 - k]) for k in range(3))
+    scenario = Scenario(requests=requests, lazy=True, settle_late=True, chunks=(3,), patches_per_call=4)
+    judged(RankCase(scenario, 3, "lease", at), subject, record_property)
+
+
+def judged(case: RankCase, subject: Subject, record_property: pytest.RecordProperty) -> None:
     found = found_in(case, check_ranks(case, subject.implementation)[0])
     if found.findings:
         record_property("exploration", found.data("ranks", partial(tell, implementation=subject.implementation)))

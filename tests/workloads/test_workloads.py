@@ -80,9 +80,9 @@ def test_reach(subject: Subject, request: pytest.FixtureRequest) -> None:
         pytest.skip("too few cases for floors")
     if not subject.implementation.capabilities >= DRAWN:
         pytest.skip("what is not claimed is not drawn")
-    # Cases of one drawing resemble each other, so several drawings are counted together.
-    seeds = [request.config.option.plumbline_seed + 77 + 1000 * k for k in range(5)]
-    drawings = [explore(subject.implementation, 200, seed) for seed in seeds]
+    # Cases of one drawing resemble each other, so many short drawings are counted together.
+    seeds = [request.config.option.plumbline_seed + 77 + 1000 * k for k in range(25)]
+    drawings = [explore(subject.implementation, 40, seed) for seed in seeds]
     cases = sum(found.cases for found in drawings)
     reach = {name: sum(found.reach[name] for found in drawings) / cases for name in FLOORS}
     low = {name: reach[name] for name, floor in FLOORS.items() if reach[name] < floor}
