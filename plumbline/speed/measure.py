@@ -79,7 +79,7 @@ def _follow(
     """Runs one process, and gives what it said of each benchmark."""
     command = [sys.executable, "-m", "plumbline.speed.process", *arguments]
     said: list[Json] = []
-    total, broken = 0, ""
+    total, broken, begun = 0, "", "the first benchmark"
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as process,
@@ -90,6 +90,7 @@ def _follow(
                 continue
             what = json.loads(line.removeprefix(MARK))
             total, broken = what.get("total", total), what.get("broken", broken)
+            begun = what.get("begins", begun)
             if "benchmark" in what:
                 said.append(what)
                 done(what["benchmark"], number * total + len(said), processes * total)
@@ -97,7 +98,7 @@ def _follow(
         errors.seek(0)
         words = errors.read()[-2000:]
     if broken or (process.returncode not in (0, 1, 5)):
-        raise MeasureError(f"process {number + 1} ended with {process.returncode}: {broken or words}")
+        raise MeasureError(f"process {number + 1} ended with {process.returncode} in {begun}: {broken or words}")
     return said
 
 

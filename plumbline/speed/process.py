@@ -20,7 +20,7 @@ MARK = "@benchmark "
 
 
 class Speaker:
-    """A pytest plugin. It says how many benchmarks there are, then how each ended."""
+    """A pytest plugin. It says how many benchmarks there are, then which one begins and how it ended."""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._say({"total": len(session.items)})
@@ -29,14 +29,19 @@ class Speaker:
         if report.failed:
             self._say({"broken": f"{report.nodeid}: {report.longreprtext[-1000:]}"})
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._say({"begins": self._name(nodeid)})
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:
-            if report.when == "teardown" and report.passed:
-                return
-            name = report.nodeid.partition("[")[2].removesuffix("]") or report.nodeid
+            name = self._name(report.nodeid)
             crash = getattr(report.longrepr, "reprcrash", None)
             message = str(crash.message).partition("\n")[0] if crash else ""
             self._say({"benchmark": name, "outcome": report.outcome, "message": message})
+
+    @staticmethod
+    def _name(nodeid: str) -> str:
+        return nodeid.partition("[")[2].removesuffix("]") or nodeid
 
     @staticmethod
     def _say(what: dict[str, object]) -> None:

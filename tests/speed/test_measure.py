@@ -205,6 +205,11 @@ def test_a_base_of_something_else_is_no_base(measured: tuple[dict[str, Any], lis
         session.compared(replace(record, measurements=()), record, [], 1, Console(quiet=True))
 
 
+def test_who_takes_the_process_down_is_named() -> None:
+    with pytest.raises(MeasureError, match="process 1 ended with 3 in cache/documents"):
+        run("tests/speed/wrong.py:dies", "cache/documents")
+
+
 def test_nothing_to_run_is_an_error() -> None:
     with pytest.raises(MeasureError, match="no benchmark was run"):
         run("optimized", "no such part")

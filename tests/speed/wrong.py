@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,5 +27,10 @@ def raising(runtime: Any) -> Any:
     raise RuntimeError("no cache today")
 
 
+def dying(runtime: Any) -> Any:
+    os._exit(3)
+
+
 swapped = dataclasses.replace(optimized.implementation, name="swapped", encoder=Swapped)
+dies = dataclasses.replace(optimized.implementation, name="dies", cache=dying)
 raises = dataclasses.replace(optimized.implementation, name="raises", cache=raising)
