@@ -105,14 +105,14 @@ class _Run(WorkerSide, RankSide):
         for worker in list(self.publishers):
             self.closed(worker)
         self.say("ranks close")
+        dead = self.killed_workers | self.unburied
         for subscriber in self.subscribers.values():
-            for worker in self.killed_workers:
+            for worker in dead:
                 number = self.number(worker)
                 self.must("lost", "POOL-007", lambda s=subscriber, n=number: s.lost(n))  # type: ignore[misc]
         for subscriber in self.subscribers.values():
             self.must("close", "POOL-003", subscriber.close)
             self.must("the second close", "POOL-017", subscriber.close)
         left = global_names(self.domain.name)
-        if self.subscribers or not self.killed_workers:
-            dead = "POOL-007" if self.killed_workers else "POOL-003"
-            self.model.check(dead, not left, f"left in shared memory: {left}")
+        if self.subscribers or not dead:  # nobody else can take away what the dead left
+            self.model.check("POOL-007" if dead else "POOL-003", not left, f"left in shared memory: {left}")

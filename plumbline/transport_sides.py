@@ -162,6 +162,8 @@ class WorkerSide(Stage):
         before = nth(ended, act.who)
         if before in self.killed_workers:
             self.told_of(self.number(before))
+            if not self.subscribers:
+                self.unburied.add(before)
         self.killed_workers.discard(before)
         self.closed_workers.discard(before)
         worker = before + self.case.workers

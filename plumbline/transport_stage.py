@@ -33,6 +33,8 @@ class Stage:
         self.killed: list[object] = []
         """Kept, so that nobody tidies up after a process that was killed."""
         self.killed_workers: set[int] = set()
+        self.unburied: set[int] = set()
+        """Killed and succeeded while no rank was there to be told."""
         self.closed_workers: set[int] = set()
         self.killed_ranks: set[int] = set()
         self.workers = set(range(case.workers))

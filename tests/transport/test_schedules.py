@@ -9,10 +9,10 @@ import pytest
 from plumbline.interface import Capability
 from plumbline.parts import claimed
 from plumbline.profiles import PROFILES
-from plumbline.resolve import Subject
+from plumbline.resolve import Subject, resolve
 from plumbline.tell import tell
 from plumbline.transport_explore import FLOORS, check_case, explore_cases, explore_session
-from plumbline.transport_scenario import TransportCase, loads
+from plumbline.transport_scenario import Act, TransportCase, WireItem, WireRequest, loads
 from plumbline.transport_strategies import transport_cases
 
 
@@ -56,3 +56,12 @@ def test_a_case_survives_json() -> None:
         assert loads(case.dumps()) == case
 
     survives()
+
+
+def test_a_successor_that_no_rank_sees_owes_nothing_for_its_predecessor() -> None:
+    """Everybody was killed, so that nobody could be told of the worker's death when its successor started."""
+    acts = [Act("publish"), Act("kill_reader"), Act("kill_worker"), Act("restart_worker"), Act("publish")]
+    case = TransportCase(requests=(WireRequest((WireItem(0, (4,)),)),), acts=tuple(acts))
+    verdicts, reach = check_case(case, resolve("optimized").implementation)
+    assert {"killed rank", "killed worker", "restarted worker", "pooled"} <= reach
+    assert not verdicts.violations
