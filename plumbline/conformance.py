@@ -95,7 +95,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--declare", metavar="FILE", type=Path, help="write what failed to this file of deviations, to be triaged"
     )
     parser.add_argument("--images", metavar="DIR", type=Path, help="your own photos (default: fixtures/photos)")
-    parser.add_argument("--quick", action="store_true", help="a first verdict in half a minute: fewer cases, no photos")
+    parser.add_argument(
+        "--quick", action="store_true", help="a first verdict in about a minute: fewer cases, no photos"
+    )
     parser.add_argument("--thorough", action="store_true", help="100,000 cases for each implementation")
     parser.add_argument("--cases", type=_positive, metavar="N", help="generated workloads in each shard")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the generated workloads (default: a new one)")

@@ -49,7 +49,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--replace", metavar="PART=SPEC", action="append", default=[], help="replace one part of --impl"
     )
     parser.add_argument("--deviations", metavar="FILE", help="known failures, each with a witness (TOML)")
-    parser.add_argument("--quick", action="store_true", help="one process and few rounds: in under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="one process and few rounds: a minute once the verdict is kept"
+    )
     parser.add_argument("--only", metavar="PART[/WORKLOAD]", action="append", default=[], help="leave out the others")
     parser.add_argument(
         "--compare", metavar="BASE", help="a record's file, a commit that benchmarks/history has, or last"
