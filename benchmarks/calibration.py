@@ -8,7 +8,6 @@ No verdict of the suite is asked for: what is timed is optimized, and what was p
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import time
@@ -20,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.planted import SLOW
 from plumbline.results import commit, environment
-from plumbline.speed.__main__ import FULL, PARTS
+from plumbline.speed.__main__ import FULL, PARTS, kept
 from plumbline.speed.compare import Change, Verdict, compare, confirm
 from plumbline.speed.measure import measure
 from plumbline.speed.record import Record, parse
@@ -35,11 +34,6 @@ DRIVEN_BY = {"encoder": ("embed",), "cache": ("embed",)}
 def record(impl: str, processes: int, only: Sequence[str] = ()) -> Record:
     given = [PARTS, f"--impl={impl}", f"--seconds={FULL[1]}", *(f"--only={name}" for name in only)]
     return parse(measure(given, processes, lambda *_: None), impl)
-
-
-def kept(base: Record, only: Sequence[str]) -> Record:
-    mine = tuple(m for m in base.measurements if not only or m.key.benchmark.partition("/")[0] in only)
-    return dataclasses.replace(base, measurements=mine)
 
 
 def changes(base: Record, impl: str, only: Sequence[str] = ()) -> list[Change]:

@@ -126,7 +126,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
-    slower = base is not None and compared(_kept(base, options.only), record, given, processes, console)
+    slower = base is not None and compared(kept(base, options.only), record, given, processes, console)
     return 1 if record.withheld or slower else 0
 
 
@@ -145,7 +145,7 @@ def _check(only: Sequence[str]) -> None:
             raise MeasureError(f"--only {name!r} is neither a part nor one of: {known}")
 
 
-def _kept(base: Record, only: Sequence[str]) -> Record:
+def kept(base: Record, only: Sequence[str]) -> Record:
     """What --only leaves of it."""
     return replace(base, measurements=tuple(m for m in base.measurements if parts.is_chosen(m.key.benchmark, only)))
 
@@ -196,8 +196,8 @@ def show(record: Record, console: Console) -> None:
                 m.key.benchmark,
                 m.key.implementation,
                 f"{1e3 * m.median:.3f} ms",
-                m.baseline,
                 shown,
+                m.baseline,
                 copied,
                 m.verdict,
             ]
