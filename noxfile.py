@@ -35,7 +35,13 @@ def install(session: nox.Session, *groups: str) -> None:
 
 
 def judged(session: nox.Session, module: str, env: dict[str, str] | None = None) -> None:
-    """Runs a module whose exit status 2 says that there is no verdict: nox itself ends with 1 for whatever fails."""
+    """Runs a module about an implementation, whose exit status 2 says that there is no verdict: nox itself ends with 1 for
+    whatever fails.
+
+    What an implementation imports besides is installed from the file of requirements that PLUMBLINE_REQUIREMENTS names.
+    """
+    if (needed := os.environ.get("PLUMBLINE_REQUIREMENTS")) and session.venv_backend != "none":
+        session.install("-q", "-r", needed)
     try:
         session.run("python", "-m", module, *session.posargs, env=env)
     except CommandFailed as failed:
@@ -74,13 +80,8 @@ def fetch_vllm(session: nox.Session, version: str) -> str:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Hold reference and optimized (or --impl) against conformance.md, on photos and generated workloads.
-
-    What an implementation imports besides is installed from the file of requirements that PLUMBLINE_REQUIREMENTS names.
-    """
+    """Hold reference and optimized (or --impl) against conformance.md, on photos and generated workloads."""
     install(session, "photos")
-    if (needed := os.environ.get("PLUMBLINE_REQUIREMENTS")) and session.venv_backend != "none":
-        session.install("-q", "-r", needed)
     judged(session, "plumbline.conformance")
 
 
@@ -97,7 +98,6 @@ def tests(session: nox.Session) -> None:
 def dashboard(session: nox.Session) -> None:
     """Write report/dashboard.html: speed over time, conformance and kill matrix, of the files that there are."""
     install(session)
-    session.run("python", "-m", "plumbline.roofline", "--out", "report/roofline.html")
     session.run("python", "-m", "plumbline.dashboard", *session.posargs)
 
 

@@ -1,6 +1,6 @@
 """How often a comparison is wrong on this machine: runs of the same code against its record, and of planted slowdowns and copies.
 
-    python -m benchmarks.calibration --out FILE        # an hour on a machine that does nothing else
+    python -m benchmarks.calibration --out FILE        # two hours
 
 No verdict of the suite is asked for: what is timed is optimized, and what was planted changes no result.
 """
@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks.planted import SLOW
 from plumbline.results import commit, environment
 from plumbline.speed.__main__ import FULL, PARTS, kept
-from plumbline.speed.compare import Change, Verdict, compare, confirm
+from plumbline.speed.compare import Change, Verdict, compare, settle
 from plumbline.speed.measure import measure
 from plumbline.speed.record import Record, parse
 
@@ -39,10 +39,7 @@ def record(impl: str, processes: int, only: Sequence[str] = ()) -> Record:
 def changes(base: Record, impl: str, only: Sequence[str] = ()) -> list[Change]:
     """As ``nox -s bench -- --compare`` does it: what is suspected is measured again."""
     found = compare(kept(base, only), record(impl, FULL[0], only))
-    if suspects := sorted({c.key.benchmark for c in found if c.suspected}):
-        again = record(impl, FULL[0], suspects)
-        found = [confirm(c, again) if c.suspected else c for c in found]
-    return found
+    return settle(found, lambda suspects: record(impl, FULL[0], suspects))
 
 
 def is_right(part: str, found: Sequence[Change]) -> bool:

@@ -70,6 +70,12 @@ def load(spec: str, attribute: str = "implementation") -> Any:
     return getattr(module, attribute)
 
 
+def folder_of(spec: str) -> Path:
+    """Where the code lies that a spec string names, once it is loaded."""
+    place = spec.rpartition(":")[0] or spec
+    return Path(place if place.endswith(".py") else str(sys.modules[place].__file__)).resolve().parent
+
+
 def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SpecError(f"there is no file {path}")

@@ -118,12 +118,13 @@ def _driver() -> str:
     return str(pynvml.nvmlSystemGetDriverVersion())
 
 
-def commit() -> str | None:
+def commit(folder: Path = ROOT) -> str | None:
+    """Of the checkout that ``folder`` is in, abbreviated, with "+" behind it if files have changed. None: there is none."""
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
         )
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -1,4 +1,4 @@
-"""Makes the dashboard of the files that there are: nox -s dashboard."""
+"""Makes the dashboard of the files that there are, and the roofline page beside it: nox -s dashboard."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from plumbline import report_folder
 from plumbline.dashboard.site import collect, write
 from plumbline.dashboard.units import counted
 from plumbline.requirements import ROOT
+from plumbline.roofline import ceilings, page
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     scorecards = sorted((ROOT / "adapters" / "scorecards").glob("*/conformance.json"))
     reports = options.conformance or [path for path in [*own, *scorecards] if path.is_file()]
     sources = collect(options.history, reports, options.mutants or _mutants(options.history, options.report))
+    report_folder.put(options.report, {"roofline.html": page.render(ceilings.read(ceilings.FILE))})
     shown = write(sources, options.report)
     for line in sources.unread:
         print(f"not readable: {line}")

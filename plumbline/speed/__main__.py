@@ -27,10 +27,10 @@ from rich.text import Text
 
 from plumbline import report_folder
 from plumbline.requirements import ROOT
-from plumbline.resolve import SpecError, resolve
-from plumbline.results import environment
+from plumbline.resolve import SpecError, folder_of, resolve
+from plumbline.results import commit, environment
 from plumbline.speed import parts
-from plumbline.speed.compare import Verdict, compare, confirm
+from plumbline.speed.compare import Verdict, compare, settle
 from plumbline.speed.history import BaseNotFound, find
 from plumbline.speed.measure import MeasureError, measure, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
@@ -121,13 +121,21 @@ def _main(options: argparse.Namespace, console: Console) -> int:
         entry["extra_info"]["verdict"] = verdicts.get(judged_as(name, verdicts), {}).get(part, "")
     for entry in data["plumbline"]["withheld"]:
         entry["device"] = options.device
-    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked}
+    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked, "suite": commit()}
+    data["commit_info"] = commit_info([options.impl, *(r.partition("=")[2] for r in options.replace)])
     record = parse(data, "bench.json")
     show(record, console)
     for path in _write(data, record, options):
         console.print(f"{path} written, {time.time() - began:.0f} s")
     slower = base is not None and compared(kept(base, options.only), record, given, processes, console)
     return 1 if record.withheld or slower else 0
+
+
+def commit_info(specs: Sequence[str]) -> dict[str, Any]:
+    """Of the first that is not Plumbline's own, whose history this is; as pytest-benchmark writes it. Specs that are loaded."""
+    folder = next((f for f in map(folder_of, specs) if not f.is_relative_to(ROOT)), ROOT)
+    name = commit(folder) or ""
+    return {"id": name.rstrip("+"), "dirty": name.endswith("+"), "project": folder.name}
 
 
 def _base(options: argparse.Namespace, implementation: str) -> Record | None:
@@ -156,12 +164,13 @@ def compared(base: Record, record: Record, given: list[str], processes: int, con
     changes = compare(base, record)
     if record.measurements and all(c.verdict is Verdict.NEW for c in changes):
         raise BaseNotFound(f"{base.name} has nothing of what was measured now: there is nothing to compare")
-    suspects = sorted({c.key.benchmark for c in changes if c.suspected})
-    if suspects:
+
+    def again(suspects: Sequence[str]) -> Record:
         console.print(f"measuring again: {', '.join(suspects)}")
         only = [f"--only={name}" for name in suspects]
-        again = parse(measure([*given, *only], processes, Ticker(console).done), "again")
-        changes = [confirm(c, again) if c.suspected else c for c in changes]
+        return parse(measure([*given, *only], processes, Ticker(console).done), "again")
+
+    changes = settle(changes, again)
     console.print(f"since {base.commit or base.name}, of {base.when}:")
     for c in changes:
         if c.verdict is not Verdict.SAME:

@@ -1,7 +1,7 @@
 """Whether a record is slower than another: a verdict for each series, and for each exact counter.
 
 for change in compare(base, new): print(change)      # change.fails: it got worse
-confirm(change, again)                               # again: a record of the same code as new, from fresh processes
+settle(changes, measure)                             # measures suspects again, in fresh processes of the same code as new
 
 A series fails where even the low end of its change's interval is above the threshold, and the change is more than chance gives
 the worst of so many series. What is above the threshold by its middle alone is ``suspected``: measured again, both runs
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -134,6 +134,15 @@ def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Cha
     found += _all_judged(times, threshold)
     found += [_missing(old, base, new) for old in left.values()]
     return sorted(found, key=lambda c: (not c.fails, c.key, c.counter))
+
+
+def settle(changes: Sequence[Change], measure: Callable[[Sequence[str]], Record]) -> list[Change]:
+    """After what is suspected was measured again. measure: called once with the benchmarks of all suspects, if there are any."""
+    suspects = sorted({c.key.benchmark for c in changes if c.suspected})
+    if not suspects:
+        return list(changes)
+    again = measure(suspects)
+    return [confirm(c, again) if c.suspected else c for c in changes]
 
 
 def confirm(change_: Change, again: Record) -> Change:

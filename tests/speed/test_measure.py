@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from plumbline.resolve import resolve
+from plumbline.results import commit
 from plumbline.speed import __main__ as session
 from plumbline.speed.compare import Verdict, compare
 from plumbline.speed.counters import Copies
@@ -196,6 +199,26 @@ def test_a_verdict_is_not_that_of_other_deviations(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_said_ends_with_2(given: list[str], tmp_path: Path) -> None:
     assert session.main([*given, "--report", str(tmp_path)]) == 2
+
+
+def test_a_record_is_of_the_commit_of_what_was_measured(tmp_path: Path) -> None:
+    """Of an engine's checkout, not of the one that Plumbline is in."""
+    file = tmp_path / "engine" / "acme.py"
+    file.parent.mkdir()
+    file.write_text("from reference import implementation")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    theirs = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    resolve("reference", [f"encoder={file}"])
+    for specs in ([str(file)], ["reference", f"{file}:implementation"]):
+        info = session.commit_info(specs)
+        assert theirs[:7] == info["id"][:7]
+        assert not info["dirty"]
+    file.write_text("")
+    assert session.commit_info([str(file)])["dirty"]
+    assert session.commit_info(["reference"])["id"] == (commit() or "").rstrip("+")
 
 
 def test_a_base_of_something_else_is_no_base(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
