@@ -1,4 +1,4 @@
-"""How often a comparison is wrong on this machine: runs of the same code against its record, and of planted slowdowns and copies.
+"""How often a comparison is wrong on this machine: of the same code with itself, and with planted slowdowns and copies.
 
     python -m benchmarks.calibration --out FILE        # two hours
 
@@ -19,27 +19,32 @@ from rich.console import Console
 
 from benchmarks.planted import SLOW
 from plumbline.results import commit, environment
-from plumbline.speed.__main__ import FULL, PARTS, kept
-from plumbline.speed.compare import Change, Verdict, compare, settle
-from plumbline.speed.measure import measure
+from plumbline.speed.__main__ import FULL, PARTS
+from plumbline.speed.compare import AGAIN, Change, Verdict, compare, settle
+from plumbline.speed.measure import Side, measure_in_turns
 from plumbline.speed.record import Record, parse
 
-BASE_PROCESSES, RUNS_OF_BASE = 8, 5
-"""A new base after so many rounds, since the error of a base stays in all that is compared with it."""
 BENCHMARKS_OF = {"encoder": "encode"}
 """What the benchmarks of a part are called, where not as the part."""
 DRIVEN_BY = {"encoder": ("embed",), "cache": ("embed",)}
 
 
-def record(impl: str, processes: int, only: Sequence[str] = ()) -> Record:
-    given = [PARTS, f"--impl={impl}", f"--seconds={FULL[1]}", *(f"--only={name}" for name in only)]
-    return parse(measure(given, processes, lambda *_: None), impl)
+def side(impl: str, only: Sequence[str] = ()) -> Side:
+    return Side([PARTS, f"--impl={impl}", f"--seconds={FULL[1]}", *(f"--only={name}" for name in only)])
 
 
-def changes(base: Record, impl: str, only: Sequence[str] = ()) -> list[Change]:
-    """As ``nox -s bench -- --compare`` does it: what is suspected is measured again."""
-    found = compare(kept(base, only), record(impl, FULL[0], only))
-    return settle(found, lambda suspects: record(impl, FULL[0], suspects))
+def records(sides: Sequence[Side], processes: int) -> list[Record]:
+    return [parse(data, "calibration") for data in measure_in_turns(sides, processes, lambda *_: None)]
+
+
+def changes(impl: str, only: Sequence[str] = ()) -> list[Change]:
+    """As ``nox -s bench -- --compare`` does it: in turns with the base's code, and what is suspected once more."""
+
+    def again(names: Sequence[str], processes: int = AGAIN) -> tuple[Record, Record]:
+        before, after = records([side("optimized", names), side(impl, names)], processes)
+        return before, after
+
+    return settle(compare(*again(only, FULL[0])), again)
 
 
 def is_right(part: str, found: Sequence[Change]) -> bool:
@@ -68,23 +73,21 @@ def main() -> None:
         )
         result = {"commit": commit(), "environment": environment(), "seconds": round(time.time() - began), "rows": rows}
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(result | {"full": FULL, "base": BASE_PROCESSES}, indent=1) + "\n")
+        options.out.write_text(json.dumps(result | {"full": FULL, "again": AGAIN}, indent=1) + "\n")
 
     for k in range(max(options.same, options.planted, options.copies)):
-        if k % RUNS_OF_BASE == 0:
-            base = record("optimized", BASE_PROCESSES)
         if k < options.planted:
             part = SLOW[k % len(SLOW)]
             impl = f"benchmarks/planted.py:slow_{part}"
-            found = changes(base, impl)
+            found = changes(impl)
             keep("slower", impl, found, is_right(part, found))
         if k < options.copies:
             part = ("identify", "merge", "encoder")[k % 3]
             impl = f"benchmarks/planted.py:copying_{part}"
-            found = changes(base, impl, [BENCHMARKS_OF.get(part, part)])
+            found = changes(impl, [BENCHMARKS_OF.get(part, part)])
             keep("copy", impl, found, any(c.verdict is Verdict.COUNTER_GREW and "cop" in c.counter for c in found))
         if k < options.same:
-            found = changes(base, "optimized")
+            found = changes("optimized")
             keep("same", "optimized", found, not any(c.fails for c in found))
     for kind in ("same", "slower", "copy"):
         mine = [row["right"] for row in rows if row["kind"] == kind]

@@ -2,7 +2,7 @@
 
     python -m plumbline.speed [--impl SPEC] [--quick] [--compare BASE] ...
 
-With --compare, what looks slower is measured again in as many fresh processes before it is believed.
+With --compare, the base's code is measured in turns with today's where it is at hand; what looks slower is measured again.
 
 Exit status: 0 measured, and nothing became slower; 1 something did, or an exact counter grew, or a speed was withheld; 2 nothing
 could be measured or compared.
@@ -15,7 +15,8 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,13 @@ from plumbline.requirements import ROOT
 from plumbline.resolve import SpecError, folder_of, resolve
 from plumbline.results import commit, environment
 from plumbline.speed import parts
-from plumbline.speed.compare import Verdict, compare, settle
-from plumbline.speed.history import BaseNotFound, find
-from plumbline.speed.measure import MeasureError, measure, withhold
+from plumbline.speed.base import HISTORY, Base, base_of
+from plumbline.speed.compare import AGAIN, Again, Verdict, compare, settle
+from plumbline.speed.history import BaseNotFound
+from plumbline.speed.measure import MeasureError, Side, measure_in_turns, withhold
 from plumbline.speed.record import Record, RecordError, hardware, parse
 from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, judged_as
 
-HISTORY = ROOT / "benchmarks" / "history"
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
 FULL, QUICK = (5, 0.5, 100), (1, 0.25, 25)
 """Processes, seconds for each benchmark in each of them, and generated workloads in each shard for the verdict."""
@@ -54,7 +55,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--only", metavar="PART[/WORKLOAD]", action="append", default=[], help="leave out the others")
     parser.add_argument(
-        "--compare", metavar="BASE", help="a record's file, a commit that benchmarks/history has, or last"
+        "--compare", metavar="BASE", help="a commit, or last, that of the newest record; or a record's file"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where payloads and rows are")
     parser.add_argument(
@@ -102,46 +103,73 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace, console: Console) -> int:
     began = time.time()
     subject = resolve(options.impl, options.replace)
-    base = _base(options, subject.implementation.name)
+    _check(options.only)
+    checkout = whose([options.impl, *(r.partition("=")[2] for r in options.replace)])
     processes, seconds, cases = QUICK if options.quick else FULL
     processes = options.processes or processes
-    _check(options.only)
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
     known = [f"--deviations={options.deviations}"] if options.deviations else []
-    console.print(f"{subject.implementation.name} against the reference; first whether it is right")
-    broken, verdicts = judge([*whom, *known], cases, options.report)
     files = [PARTS] if options.quick or options.device == "cuda" else [PARTS, *PEERS]
     given = [*files, *whom, f"--seconds={seconds}", f"--device={options.device}"]
-    asked = [*given, *(f"--only={only}" for only in options.only)]
-    console.print(f"now its times, in {processes} processes")
-    data = measure(asked, processes, Ticker(console).done)
-    withhold(data, broken)
+    with _base(options, subject.implementation.name, checkout == ROOT) as base:
+        console.print(f"{subject.implementation.name} against the reference; first whether it is right")
+        broken, verdicts = judge([*whom, *known], cases, options.report)
+        beside = f", and of {options.compare} in turns with them" if isinstance(base, Path) else ""
+        console.print(f"now its times, in {processes} processes{beside}")
+        *before, data = _times(given, options.only, base, processes, console)
+        withhold(data, broken)
+        profile = "quick" if options.quick else "full"
+        data["plumbline"] |= {"profile": profile, "arguments": given, "suite": commit()}
+        data["commit_info"] = commit_info(checkout)
+        _say_verdicts(data, verdicts, options.device)
+        record = parse(data, "bench.json")
+        show(record, console)
+        for path in _write(data, record, options):
+            console.print(f"{path} written, {time.time() - began:.0f} s")
+        if base is None:
+            return 1 if record.withheld else 0
+        old = base if isinstance(base, Record) else replace(parse(before[0], options.compare), profile=profile)
+
+        def again(suspects: Sequence[str]) -> tuple[Record | None, Record]:
+            console.print(f"measuring again: {', '.join(suspects)}")
+            *theirs, ours = _times(given, suspects, base, AGAIN if processes > 1 else 1, console)
+            return parse(theirs[0], "again") if theirs else None, parse(ours, "again")
+
+        return 1 if compared(kept(old, options.only), record, again, console) or record.withheld else 0
+
+
+def _base(options: argparse.Namespace, implementation: str, ours: bool) -> AbstractContextManager[Base | None]:
+    if not options.compare:
+        return nullcontext()
+    return base_of(options.compare, implementation, hardware(environment(), options.device), ours)
+
+
+def _say_verdicts(data: dict[str, Any], verdicts: Mapping[str, Mapping[str, str]], device: str) -> None:
     for entry in data["benchmarks"]:
         name, part = entry["extra_info"]["implementation"], entry["group"].partition("/")[0]
         entry["extra_info"]["verdict"] = verdicts.get(judged_as(name, verdicts), {}).get(part, "")
     for entry in data["plumbline"]["withheld"]:
-        entry["device"] = options.device
-    data["plumbline"] |= {"profile": "quick" if options.quick else "full", "arguments": asked, "suite": commit()}
-    data["commit_info"] = commit_info([options.impl, *(r.partition("=")[2] for r in options.replace)])
-    record = parse(data, "bench.json")
-    show(record, console)
-    for path in _write(data, record, options):
-        console.print(f"{path} written, {time.time() - began:.0f} s")
-    slower = base is not None and compared(kept(base, options.only), record, given, processes, console)
-    return 1 if record.withheld or slower else 0
+        entry["device"] = device
 
 
-def commit_info(specs: Sequence[str]) -> dict[str, Any]:
-    """Of the first that is not Plumbline's own, whose history this is; as pytest-benchmark writes it. Specs that are loaded."""
-    folder = next((f for f in map(folder_of, specs) if not f.is_relative_to(ROOT)), ROOT)
+def _times(
+    given: Sequence[str], only: Sequence[str], base: Base | None, processes: int, console: Console
+) -> list[dict[str, Any]]:
+    """Of the base's code, if there is such, and of today's."""
+    asked = [*given, *(f"--only={name}" for name in only)]
+    sides = [Side(asked, base)] if isinstance(base, Path) else []
+    return measure_in_turns([*sides, Side(asked)], processes, Ticker(console).done)
+
+
+def whose(specs: Sequence[str]) -> Path:
+    """The folder of the first that is not Plumbline's own: the history is that of its checkout. Of specs that are loaded."""
+    return next((f for f in map(folder_of, specs) if not f.is_relative_to(ROOT)), ROOT)
+
+
+def commit_info(folder: Path) -> dict[str, Any]:
+    """As pytest-benchmark writes it."""
     name = commit(folder) or ""
     return {"id": name.rstrip("+"), "dirty": name.endswith("+"), "project": folder.name}
-
-
-def _base(options: argparse.Namespace, implementation: str) -> Record | None:
-    if not options.compare:
-        return None
-    return find(HISTORY, options.compare, hardware(environment(), options.device), implementation)
 
 
 def _check(only: Sequence[str]) -> None:
@@ -158,24 +186,18 @@ def kept(base: Record, only: Sequence[str]) -> Record:
     return replace(base, measurements=tuple(m for m in base.measurements if parts.is_chosen(m.key.benchmark, only)))
 
 
-def compared(base: Record, record: Record, given: list[str], processes: int, console: Console) -> bool:
-    """Whether anything got worse since ``base``. What is suspected is measured again first. Raises BaseNotFound if nothing of it
-    was measured now."""
+def compared(base: Record, record: Record, again: Again, console: Console) -> bool:
+    """Whether anything got worse since ``base``. What is suspected is measured ``again`` first. Raises BaseNotFound if nothing of
+    it was measured now."""
     changes = compare(base, record)
     if record.measurements and all(c.verdict is Verdict.NEW for c in changes):
         raise BaseNotFound(f"{base.name} has nothing of what was measured now: there is nothing to compare")
-
-    def again(suspects: Sequence[str]) -> Record:
-        console.print(f"measuring again: {', '.join(suspects)}")
-        only = [f"--only={name}" for name in suspects]
-        return parse(measure([*given, *only], processes, Ticker(console).done), "again")
-
     changes = settle(changes, again)
     console.print(f"since {base.commit or base.name}, of {base.when}:")
     for c in changes:
         if c.verdict is not Verdict.SAME:
             console.print(f"  [{'red' if c.fails else 'default'}]{escape(str(c))}[/]")
-    if processes == 1:
+    if all(len(m.processes) == 1 for m in record.measurements):
         console.print("one process shows no slowdown but a very large one; its counters are what was compared")
     same = sum(c.verdict is Verdict.SAME for c in changes)
     console.print(f"{same} of {len(changes)} the same; {sum(c.fails for c in changes)} got worse")

@@ -1,12 +1,13 @@
 """Whether a record is slower than another: a verdict for each series, and for each exact counter.
 
 for change in compare(base, new): print(change)      # change.fails: it got worse
-settle(changes, measure)                             # measures suspects again, in fresh processes of the same code as new
+settle(changes, again)                               # after again() measured what is suspected, the base's code too
 
 A series fails where even the low end of its change's interval is above the threshold, and the change is more than chance gives
-the worst of so many series. What is above the threshold by its middle alone is ``suspected``: measured again, both runs
-together decide. docs/regressions.md says how often this is wrong. The time of a
-baseline has no verdict: it is what others are measured by, and stands beside theirs.
+the worst of so many series. What is above the threshold by its middle alone is ``suspected``: measured again, in turns with the
+base's code, and that alone decides. Where the base's code is not at hand, both runs of the new code decide together, and what
+has changed about the machine since the base was measured looks like a change of the code. docs/regressions.md says how often
+this is wrong. The time of a baseline has no verdict: it is what others are measured by, and stands beside theirs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ LARGE = 0.10
 """An interval that reaches beyond this cannot call a series the same."""
 SLACK = {"python_bytes": 1 << 16}
 """By how much a counter may move by itself; all others are exact."""
+AGAIN = 8
+"""Processes of each side in which what is suspected is measured again."""
+Again = Callable[[Sequence[str]], tuple[Record | None, Record]]
+"""Measures benchmarks again: a record of the base's code, or None where that is not at hand, and one of today's."""
 OTHERS = 3
 """Other benchmarks' baselines that it takes to tell how much the whole machine has drifted."""
 
@@ -62,8 +67,9 @@ class Change:
 
     interval: of the time over the baseline's, in logarithms; of the time alone where nothing ran in turns with it.
     itself, baseline_itself: the factors of both sides' own seconds, which drift with the machine. drift: the same of the other
-    benchmarks' baselines, None where they are too few. before, after: what the interval was computed from. counter, old, new:
-    where it is about a counter. reason: of what is gone, withheld or not comparable.
+    benchmarks' baselines, None where they are too few, 1 where both sides were measured in turns. before, after: what the
+    interval was computed from. counter, old, new: where it is about a counter. reason: of what is gone, withheld or not
+    comparable.
     """
 
     key: Key
@@ -136,24 +142,29 @@ def compare(base: Record, new: Record, threshold: float = THRESHOLD) -> list[Cha
     return sorted(found, key=lambda c: (not c.fails, c.key, c.counter))
 
 
-def settle(changes: Sequence[Change], measure: Callable[[Sequence[str]], Record]) -> list[Change]:
-    """After what is suspected was measured again. measure: called once with the benchmarks of all suspects, if there are any."""
-    suspects = sorted({c.key.benchmark for c in changes if c.suspected})
+def settle(changes: Sequence[Change], again: Again) -> list[Change]:
+    """After what is suspected was measured ``again``, which is called once, with the benchmarks of all suspects, if any."""
+    suspects = [c for c in changes if c.suspected]
     if not suspects:
         return list(changes)
-    again = measure(suspects)
-    return [confirm(c, again) if c.suspected else c for c in changes]
+    base, new = again(sorted({c.key.benchmark for c in suspects}))
+    return [_settled(c, base, new, len(suspects)) if c.suspected else c for c in changes]
 
 
-def confirm(change_: Change, again: Record) -> Change:
-    """With both runs' processes together. As it was where ``again`` does not have the series, or it is about a counter."""
-    m = next((m for m in again.measurements if m.key == change_.key), None)
-    if m is None or change_.interval is None:
-        return change_
-    baseline = _in_turns(again, m)
-    if bool(baseline) != bool(change_.baseline):
-        return change_
-    return _judged(replace(change_, after=(*change_.after, *processes(m, baseline))))
+def _settled(found: Change, base: Record | None, new: Record, suspects: int) -> Change:
+    """As it was where ``new`` does not have the series."""
+    m = next((m for m in new.measurements if m.key == found.key), None)
+    old = next((m for m in base.measurements if m.key == found.key), None) if base else None
+    if m and base and old:
+        again = _of_times(base, new, old, m)
+        return (
+            _judged(replace(again, judging=replace(found.judging, series=suspects), drift=1.0))
+            if again.before
+            else again
+        )
+    if m is None or bool(_in_turns(new, m)) != bool(found.baseline):
+        return found
+    return _judged(replace(found, after=(*found.after, *processes(m, _in_turns(new, m)))))
 
 
 def _of_times(base: Record, new: Record, old: Measurement, m: Measurement) -> Change:

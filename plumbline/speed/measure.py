@@ -14,7 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -34,55 +36,85 @@ class MeasureError(Exception):
     """Benchmarks that could not run at all. The message says why."""
 
 
+@dataclass(frozen=True)
+class Side:
+    """What is measured: arguments of pytest, with the files to run, in a checkout of Plumbline."""
+
+    arguments: Sequence[str]
+    checkout: Path = ROOT
+
+
 def measure(arguments: Sequence[str], processes: int, done: Callable[[str, int, int], object]) -> Json:
     """pytest-benchmark's JSON of all processes together. Raises MeasureError.
 
-    arguments: of pytest, with the files to run. done: called with a benchmark's name, how many have ended, and how many there
-    are. What an implementation could not do stands under plumbline.withheld.
+    done: called with a benchmark's name, how many have ended, and how many there are. What an implementation could not do stands
+    under plumbline.withheld.
     """
-    joined: list[Json] = []
-    withheld: dict[tuple[str, str], Json] = {}
-    began = time.time()
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(processes):
-            path = Path(folder, f"{number}.json")
-            given = [*arguments, f"--benchmark-json={path}"]
+    return measure_in_turns([Side(arguments)], processes, done)[0]
+
+
+def measure_in_turns(sides: Sequence[Side], processes: int, done: Callable[[str, int, int], object]) -> list[Json]:
+    """The same of each side. Their processes run in turns, A B B A, so that the machine's mood is that of all."""
+    samples = [_Samples(side) for side in sides]
+    turns = [(n, sample) for n in range(processes) for sample in (samples[::-1] if n % 2 else samples)]
+    for ended, (number, sample) in enumerate(turns):
+        sample.add(number, partial(_count, done, ended, len(turns)))
+    return [sample.together() for sample in samples]
+
+
+def _count(done: Callable[[str, int, int], object], ended: int, processes: int, name: str, k: int, total: int) -> None:
+    """Passes on the k-th benchmark of a process, after others have ended."""
+    done(name, ended * total + k, processes * total)
+
+
+class _Samples:
+    """What the processes of one side measured."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.began = time.time()
+        self.records: list[Json] = []
+        self.withheld: dict[str, Json] = {}
+
+    def add(self, number: int, done: Callable[[str, int, int], object]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "samples.json")
+            given = [*self.side.arguments, f"--benchmark-json={path}"]
             given += (["--times-only"] if number else []) + (["--reversed"] if number % 2 else [])
-            for said in _follow(given, number, processes, done):
-                if said["outcome"] == "failed":
-                    withheld[said["benchmark"], ""] = {
-                        "benchmark": said["benchmark"],
-                        "implementation": "",
-                        "reason": said["message"],
-                    }
+            for one in _follow(Side(given, self.side.checkout), number, done):
+                if one["outcome"] == "failed":
+                    name = one["benchmark"]
+                    self.withheld[name] = {"benchmark": name, "implementation": "", "reason": one["message"]}
             if path.is_file() and path.stat().st_size:
-                joined.append(json.loads(path.read_text()))
-    if not joined:
-        if withheld:
-            raise MeasureError("no benchmark gave a time:\n" + "\n".join(str(w["reason"]) for w in withheld.values()))
-        raise MeasureError("no benchmark was run; see --only")
-    data = joined[0]
-    failed = {name for name, _ in withheld}
-    data["benchmarks"] = [b for b in _joined(joined) if b["extra_info"]["benchmark"] not in failed]
-    data["datetime"] = datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds")
-    data["plumbline"] = {
-        "schema": SCHEMA,
-        "seconds": round(time.time() - began, 1),
-        "withheld": list(withheld.values()),
-    }
-    return data
+                self.records.append(json.loads(path.read_text()))
+
+    def together(self) -> Json:
+        if not self.records:
+            if self.withheld:
+                words = "\n".join(str(w["reason"]) for w in self.withheld.values())
+                raise MeasureError(f"no benchmark of {self.side.checkout} gave a time:\n{words}")
+            raise MeasureError("no benchmark was run; see --only")
+        data = self.records[0]
+        entries = _joined(self.records)
+        data["benchmarks"] = [b for b in entries if b["extra_info"]["benchmark"] not in self.withheld]
+        data["datetime"] = datetime.fromtimestamp(self.began, UTC).isoformat(timespec="seconds")
+        data["plumbline"] = {
+            "schema": SCHEMA,
+            "seconds": round(time.time() - self.began, 1),
+            "withheld": list(self.withheld.values()),
+        }
+        return data
 
 
-def _follow(
-    arguments: Sequence[str], number: int, processes: int, done: Callable[[str, int, int], object]
-) -> list[Json]:
+def _follow(side: Side, number: int, done: Callable[[str, int, int], object]) -> list[Json]:
     """Runs one process, and gives what it said of each benchmark."""
-    command = [sys.executable, "-m", "plumbline.speed.process", *arguments]
+    command = [sys.executable, "-m", "plumbline.speed.process", *side.arguments]
     said: list[Json] = []
     total, broken, begun = 0, "", "the first benchmark"
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as process,
+        # Python looks into the current folder first, and so takes this checkout's modules, not those that are installed.
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=side.checkout) as process,
     ):
         assert process.stdout
         for line in process.stdout:
@@ -93,7 +125,7 @@ def _follow(
             begun = what.get("begins", begun)
             if "benchmark" in what:
                 said.append(what)
-                done(what["benchmark"], number * total + len(said), processes * total)
+                done(what["benchmark"], len(said), total)
         process.wait()
         errors.seek(0)
         words = errors.read()[-2000:]

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from plumbline.requirements import ROOT
 from plumbline.resolve import resolve
 from plumbline.results import commit
 from plumbline.speed import __main__ as session
@@ -213,19 +214,20 @@ def test_a_record_is_of_the_commit_of_what_was_measured(tmp_path: Path) -> None:
     theirs = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
     resolve("reference", [f"encoder={file}"])
     for specs in ([str(file)], ["reference", f"{file}:implementation"]):
-        info = session.commit_info(specs)
+        info = session.commit_info(session.whose(specs))
         assert theirs[:7] == info["id"][:7]
         assert not info["dirty"]
     file.write_text("")
-    assert session.commit_info([str(file)])["dirty"]
-    assert session.commit_info(["reference"])["id"] == (commit() or "").rstrip("+")
+    assert session.commit_info(session.whose([str(file)]))["dirty"]
+    assert session.whose(["reference"]) == ROOT
+    assert session.commit_info(ROOT)["id"] == (commit() or "").rstrip("+")
 
 
 def test_a_base_of_something_else_is_no_base(measured: tuple[dict[str, Any], list[tuple[str, int, int]]]) -> None:
     """Rather than everything new, and nothing worse."""
     record = parse(measured[0], "new")
     with pytest.raises(BaseNotFound, match="nothing to compare"):
-        session.compared(replace(record, measurements=()), record, [], 1, Console(quiet=True))
+        session.compared(replace(record, measurements=()), record, pytest.fail, Console(quiet=True))
 
 
 def test_who_takes_the_process_down_is_named() -> None:
