@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from plumbline import closed_form
 from plumbline.build import listed
-from plumbline.engine_requests import make_lazy, place, prepare_all
+from plumbline.engine_requests import make_lazy, place, prepare_all, take_back
 from plumbline.engine_step import Steps
 from plumbline.exact import ExactTower, UnsteadyTower, exact_spec
 from plumbline.interface import (
@@ -237,6 +237,7 @@ class Run:
             for index, features in e.features.items():
                 if not all(f.released for f in features):
                     self.trace.unreleased.append(f"request {e.id}, item {index}")
+            take_back(e)
         e.state, e.admitted = state, False
 
     def _let_go(self, number: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
 from torch import Tensor
 
 from plumbline.build import build_request
 from plumbline.feature import LocalFeature
-from plumbline.interface import Capability
+from plumbline.interface import Capability, Payload
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Rig
@@ -72,9 +73,37 @@ def make_lazy(entry: Entry) -> None:
 
 
 def place(entry: Entry, rig: Rig) -> None:
-    """Puts those payloads on the device that come there."""
+    """Puts those payloads on the device that come there. What stays on the host lies in memory of the entry's own."""
     items = list(entry.prepared.items)
     for index, recipe in enumerate(listed_recipes(entry.submission.recipe)[: len(items)]):
         if recipe.on_device:
             items[index] = rig.place.placed(items[index])
+    entry.lent = rig.port.device.type == "cpu"
+    if entry.lent:
+        items = [dataclasses.replace(item, payload=_own(item.payload)) for item in items]
     entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
+
+
+def take_back(entry: Entry) -> None:
+    """Writes over what a request that has ended came with, as a caller does that uses its buffers again."""
+    if entry.lent:
+        for item in entry.prepared.items:
+            for part in item.payload if isinstance(item.payload, tuple) else (item.payload,):
+                if isinstance(part, Tensor):
+                    _bytes_of(part).fill_(0x5A)
+
+
+def _own(payload: Payload) -> Payload:
+    """The same tensors in other memory, with the same strides."""
+    if isinstance(payload, tuple):
+        return tuple(_own(part) for part in payload)  # type: ignore[misc]
+    if not isinstance(payload, Tensor):
+        return payload
+    copy = torch.empty(0, dtype=payload.dtype)
+    copy.set_(_bytes_of(payload).clone().untyped_storage(), payload.storage_offset(), payload.shape, payload.stride())
+    return copy
+
+
+def _bytes_of(tensor: Tensor) -> Tensor:
+    """All of its storage, what is between its elements included."""
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())

@@ -43,6 +43,7 @@ class Steps:
         self.tower = trace.scenario.tower
         self.lasting: list[tuple[StepRecord, Entry, int, Rows]] = []
         self.unsettled: tuple[StepRecord, Step] | None = None
+        self.merged: tuple[Tensor, ...] = ()
         self.calls_seen = 0
         self.embedding = TokenEmbedding(rig, self.tower.hidden)
 
@@ -149,6 +150,9 @@ class Steps:
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
         merged = self.rig.merge(rows, ids, self.embedding, buffer)
+        if any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged):
+            record.merge_notes.append("MERGE-008 what an earlier step merged has changed")
+        self.merged = ()
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
 
@@ -161,6 +165,8 @@ class Steps:
             record.merged = Merged(embeds.clone(), mask.clone(), tuple(s.clone() for s in side))
             for tensor in (embeds, *side):  # as a model does that adds in place
                 tensor.fill_(OVERWRITTEN)
+            if embeds is merged.embeds:  # and no copy of what is on a device
+                self.merged = (embeds, *side)
             if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
                 record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
 

@@ -136,7 +136,7 @@ _BY_SIZE = [["float32", "int32"], ["bfloat16", "float16", "int16"], ["float64", 
 _UUID = "123e4567-e89b-42d3-a456-426614174000"
 _TEXTS = ["", "ab", "0", "Frame-01.png", _UUID, "ab" * 32, "k" * 300, "caf\u00e9 \ufb01", "https://x/y?z=%41#1"]
 _NAMES = ["", "crop", "f", "fp", "fps"]
-_VALUES: list[Value] = [0, 1, -1, 2**31, 2**63, True, False, 0.5, 1.0, 29.97, 1e300, b"", b"a", b"\0", *_TEXTS]
+_VALUES: list[Value] = [0, 1, -1, 2**31, 2**63, True, False, 0.0, 0.5, 1.0, 29.97, 1e300, b"", b"a", b"\0", *_TEXTS]
 _TENSORS = [
     *(Bits("float32", (2,), bytes(range(8))), Bits("int64", (1, 2), bytes(range(16)))),
     *(Bits("int64", (), bytes(8)), Bits("int64", (0,), b""), Bits("uint8", (1500,), bytes(1500))),
@@ -293,6 +293,8 @@ def _other_keys(draw: Draw, one: Described, claims: frozenset[Capability]) -> li
     for text in _TEXTS:
         names += [("t", near) for near in _near_text(text)] + [(near, "k") for near in _near_text(text)]
         names += [("t", text), (text, "t"), ("t" + text[:1], text[1:]), ("", "t" + text)]
+    for mark in ("/", ":", "|", "-", "_", ".", ",", " ", "\0", "\n"):  # what joins two names into one
+        names += [(f"t{mark}u", "k"), ("t", f"u{mark}k"), ("", f"t{mark}u{mark}k"), (f"t{mark}u{mark}k", "")]
     trust = draw(st.sampled_from(list(Trust)))
     given = [(trust, *name) for name in names] + [(other, *names[-1]) for other in Trust]
     return [dataclasses.replace(one, given=key) for key in (*given, None)]

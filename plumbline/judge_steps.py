@@ -33,7 +33,7 @@ class StepJudge(Bench):
         for note in record.merge_notes:
             requirement, _, message = note.partition(" ")
             self.check(requirement, False, f"step {record.number}: {message}")
-        for requirement in ("MERGE-002", "MERGE-003", "MERGE-007"):
+        for requirement in ("MERGE-002", "MERGE-003", "MERGE-007", "MERGE-008"):
             self.check(requirement, True)
         if self.claimed(Capability.MERGE_OUT) and record.number % 2:
             self.check("MERGE-005", True)

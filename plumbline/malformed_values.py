@@ -15,6 +15,7 @@ from plumbline.interface import (
     CallerKey,
     Extra,
     Item,
+    Modality,
     PayloadMissing,
     Request,
     Source,
@@ -190,6 +191,21 @@ def item_too_large(request: Request, spec: TowerSpec) -> Request | None:
         ((0, rows),),
         torch.tensor([[1, side, patches // side]]) if layout.has_grid else None,
     )
+    return Request(request.request_id, torch.full((rows,), layout.placeholder_id), (item,))
+
+
+@fault("PREP-010", TooLarge)
+def video_too_large(request: Request, spec: TowerSpec) -> Request | None:
+    """Each of its frames is within the budget, together they are not."""
+    layout = first_layout(request, spec)
+    if layout is None or not layout.has_grid or request.items[0].modality is not Modality.VIDEO:
+        return None
+    side = layout.merge
+    frames = ITEM_PATCHES // side**2 + 1
+    rows = frames if not layout.pools_frames else 1
+    payload = torch.zeros(frames * side**2, *layout.patch_shape)
+    grid = torch.tensor([[frames, side, side]])
+    item = Item(Modality.VIDEO, Source.PIXELS, payload, ((0, rows),), grid)
     return Request(request.request_id, torch.full((rows,), layout.placeholder_id), (item,))
 
 

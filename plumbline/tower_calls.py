@@ -6,6 +6,7 @@ Every story is about one requirement; which rows are right is the same in all of
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,17 +27,19 @@ SIZES = 10
 class Picture:
     """frames; height and width of a frame, in rows of output. content: a number that its patches follow from.
 
-    Several frames are a video. Sizes are counted as if each frame had rows of its own, whether the tower pools them or not.
+    Several frames are a video; one frame is, too, where it is a clip. Sizes are counted as if each frame had rows of its own,
+    whether the tower pools them or not.
     """
 
     frames: int
     height: int
     width: int
     content: int
+    clip: bool = False
 
     @property
     def modality(self) -> Modality:
-        return Modality.VIDEO if self.frames > 1 else Modality.IMAGE
+        return Modality.VIDEO if self.clip or self.frames > 1 else Modality.IMAGE
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def stories(seed: int, videos: bool) -> Iterator[Story]:
     yield Story("GRAPH-003", "small and large at the same time", draw.streams())
     yield Story("GRAPH-004", "many sizes, and the first again", draw.sizes())
     yield Story("GRAPH-005", "the same call many times, and others of its size, images and videos", draw.again())
+    yield Story("NUM-001", "long strips beside larger pictures", draw.strips())
     yield Story("EPOCH-003", "other weights between calls", draw.updates())
 
 
@@ -93,7 +97,8 @@ class Draw:
             for height in range(1, 5)
             if rows % (frames * height) == 0
         ]
-        return Picture(*self.random.choice(cuts), content=self.random.randrange(4))
+        clip = self.videos and self.random.randrange(4) == 0
+        return Picture(*self.random.choice(cuts), content=self.random.randrange(4), clip=clip)
 
     def call(self, rows: int) -> Call:
         """Pictures of so many rows in all."""
@@ -134,6 +139,14 @@ class Draw:
         other = Call((Picture(2 if self.videos else 1, 1, rows // 2, self.random.randrange(4)),) * 2)
         mixed = Call((self.picture(rows // 2), self.picture(rows // 2)))
         return (image,) * 3 + (twin, other, image, mixed) * 2
+
+    def strips(self) -> tuple[Step, ...]:
+        """Sides that the larger picture of their call does not have, shorter and longer than what is usually kept ready."""
+        lengths = sorted(self.random.sample((20, 36, 50, 70), 2))
+        strips = [Picture(1, *self.random.choice([(1, length), (length, 1)]), content=length % 4) for length in lengths]
+        side = math.isqrt(lengths[-1]) + 1
+        large = Picture(1, side, side, content=self.random.randrange(4))
+        return *(Call((large, strip)) for strip in strips), Call((strips[1], large)), *(Call((s,)) for s in strips)
 
     def updates(self) -> tuple[Step, ...]:
         calls = [self.call(self.random.randint(1, 24)) for _ in range(3)]

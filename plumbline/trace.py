@@ -59,6 +59,8 @@ class Entry:
     came_in: bool = False
     """Was admitted at some time."""
     ticket: Ticket | None = None
+    lent: bool = False
+    """Its payloads lie in memory of its own, which is written over once it has ended."""
     refused: CapabilityMissing | None = None
     served_epoch: int | None = None
     failed_in: int | None = None

@@ -110,10 +110,16 @@ class Both:
     """Workers and ranks of one domain in this process, for direct tests. ``now`` is their clock."""
 
     def __init__(
-        self, implementation: Implementation, workers: int = 1, ranks: int = 2, pool: int = 1 << 16, name: str = ""
+        self,
+        implementation: Implementation,
+        workers: int = 1,
+        ranks: int = 2,
+        pool: int = 1 << 16,
+        name: str = "",
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.now = 0.0
-        self.domain = Domain(name or fresh_name(), workers, ranks, pool, LEASE_SECONDS, lambda: self.now)
+        self.domain = Domain(name or fresh_name(), workers, ranks, pool, lease_seconds, lambda: self.now)
         self.publishers = [transport_of(implementation, self.domain).publisher(w) for w in range(workers)]
         self.subscribers = [transport_of(implementation, self.domain).subscriber(r) for r in range(ranks)]
 

@@ -23,7 +23,7 @@ from plumbline.scenario import TowerRecipe, compact, decode
 
 LEASE_SECONDS = 10.5
 """Never a sum of ``ADVANCES``, so that no case depends on what happens at the very last moment."""
-ADVANCES = (3, 7, 11, 50)
+ADVANCES = (3.3, 7.1, 11, 50)
 """Seconds that the clock can go on at once."""
 WIDTH = 16
 """Elements in each row of a payload, if an item does not say otherwise."""

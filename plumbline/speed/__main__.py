@@ -132,7 +132,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
 
         def again(suspects: Sequence[str]) -> tuple[Record | None, Record]:
             console.print(f"measuring again: {', '.join(suspects)}")
-            *theirs, ours = _times(given, suspects, base, AGAIN if processes > 1 else 1, console)
+            *theirs, ours = _times([*given, "--times-only"], suspects, base, AGAIN if processes > 1 else 1, console)
             return parse(theirs[0], "again") if theirs else None, parse(ours, "again")
 
         return 1 if compared(kept(old, options.only), record, again, console) or record.withheld else 0

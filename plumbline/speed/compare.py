@@ -18,7 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from plumbline.speed.intervals import PROCESS_SPREAD, SINGLE_SPREAD, Interval, Process, change, processes, spread
+from plumbline.speed.intervals import (
+    FALSE_ALARMS,
+    PROCESS_SPREAD,
+    SINGLE_SPREAD,
+    Interval,
+    Process,
+    change,
+    luck,
+    processes,
+    spread,
+)
 from plumbline.speed.record import Key, Measurement, Record
 
 THRESHOLD = 0.03
@@ -157,14 +167,17 @@ def _settled(found: Change, base: Record | None, new: Record, suspects: int) -> 
     old = next((m for m in base.measurements if m.key == found.key), None) if base else None
     if m and base and old:
         again = _of_times(base, new, old, m)
-        return (
-            _judged(replace(again, judging=replace(found.judging, series=suspects), drift=1.0))
-            if again.before
-            else again
-        )
+        judging = replace(found.judging, series=suspects)
+        return _beyond_luck(_judged(replace(again, judging=judging, drift=1.0))) if again.before else again
     if m is None or bool(_in_turns(new, m)) != bool(found.baseline):
         return found
     return _judged(replace(found, after=(*found.after, *processes(m, _in_turns(new, m)))))
+
+
+def _beyond_luck(found: Change) -> Change:
+    """Slower only if it is so by ranks too."""
+    believed = len(found.before) == 1 or luck(found.before, found.after) <= FALSE_ALARMS / found.judging.series
+    return found if believed or found.verdict is not Verdict.SLOWER else replace(found, verdict=Verdict.UNCLEAR)
 
 
 def _of_times(base: Record, new: Record, old: Measurement, m: Measurement) -> Change:

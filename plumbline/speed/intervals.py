@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -90,6 +91,22 @@ def change(
     middle = _mean(after) - _mean(before)
     half = quantile(freedom, TAIL) * error
     return Interval(middle, middle - half, middle + half, quantile(freedom, FALSE_ALARMS / series) * error)
+
+
+def luck(before: Sequence[Process], after: Sequence[Process]) -> float:
+    """The chance that processes of the same code are drawn so unevenly, with the slower ones in ``after``.
+
+    Exact, of Wilcoxon's rank sum, so that it holds however processes are distributed: where each is either fast or slow, and
+    Student's interval is too narrow.
+    """
+    values = [process.middle for process in (*before, *after)]
+    ranks = {at: rank for rank, at in enumerate(sorted(range(len(values)), key=values.__getitem__), 1)}
+    reached = sum(ranks[at] for at in range(len(before), len(values)))
+    ways = Counter({(0, 0): 1})  # by how many were drawn, and the sum of their ranks
+    for rank in ranks.values():
+        ways += Counter({(n + 1, total + rank): count for (n, total), count in ways.items() if n < len(after)})
+    drawn = {total: count for (n, total), count in ways.items() if n == len(after)}
+    return sum(count for total, count in drawn.items() if total >= reached) / sum(drawn.values())
 
 
 def quantile(freedom: int, tail: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from plumbline.interface import Capability, Checkpoint
+from plumbline.interface import Capability, Checkpoint, Modality
 from plumbline.judge_tower import TowerJudge, families_of, folders_of, row_floor_of
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
@@ -52,9 +52,11 @@ def test_stories_are_what_they_say() -> None:
         totals = {sum(p.frames * p.height * p.width for p in step.pictures) for step in draw.partitions()}  # type: ignore[union-attr]
         assert len(totals) == 1
         assert any(isinstance(step, Update) for step in draw.updates())
-        assert len({s.requirement for s in stories(seed, videos=True)}) == 6
+        assert len({s.requirement for s in stories(seed, videos=True)}) == 7
         for story in stories(seed, videos=False):
-            assert all(p.frames == 1 for step in story.steps if isinstance(step, Call) for p in step.pictures)
+            assert all(
+                p.modality is Modality.IMAGE for step in story.steps if isinstance(step, Call) for p in step.pictures
+            )
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "kimi_k25"])

@@ -92,3 +92,31 @@ def test_a_later_step_that_showed_the_same_rows_is_told_as_well(subject: Subject
     steps = [rig.embed.step([Chunk("a", 0, 3)]), rig.embed.step([Chunk("a", 3, END), Chunk("b", 0, END)])]
     told = [{failure.request_id for failure in step.settle()} for step in steps]
     assert told == [{"a"}, {"a", "b"}]
+
+
+@pytest.mark.requirement("LIFE-009", "LIFE-012", "CACHE-010")
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("gone", [(), ("a",), ("b",), ("a", "b")], ids=lambda names: " and ".join(names) or "nobody")
+def test_rows_that_were_lost_are_shown_to_nobody_again(
+    subject: Subject, gone: tuple[str, ...], cache_bytes: int, about: About
+) -> None:
+    """Two steps showed them before either was settled. Some go, the others stay as they are, and a new one has a good payload."""
+    claimed(subject, Capability.LAZY)
+    rig = rig_of(subject.implementation, cache_bytes=cache_bytes)
+    for name in ("a", "b"):
+        rig.embed.admit(lazy(rig, name, fence=True))
+    for step in [rig.embed.step([Chunk(name, 0, 3)]) for name in ("a", "b")]:
+        step.settle()
+    for name in gone:
+        rig.embed.finish(name)
+    rig.embed.admit(lazy(rig, "c", fence=False))
+    with about("CACHE-010"):
+        right(rig, "c", epoch=0)
+    for name in {"a", "b"} - set(gone):
+        step = rig.embed.step([Chunk(name, 3, END)])
+        lost = {failure.request_id for failure in step.settle()}
+        (result,) = step.results
+        if isinstance(result, Rows) and name not in lost:
+            with about("LIFE-009"):
+                wanted = expected_rows(TowerRecipe(), image(1), 0, 0)[2:]
+                assert torch.equal(bits_of(result.rows), wanted), f"{name} is shown rows that were lost"

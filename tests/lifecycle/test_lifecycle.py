@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
+import random
 import weakref
 
 import pytest
@@ -13,9 +15,9 @@ from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.feature import LocalFeature
 from plumbline.interface import Capability, Chunk, EpochChanged, Failure, LeaseLost, Retention, Rows
-from plumbline.parts import About, claimed, image, prepared_of, rig_of
+from plumbline.parts import About, claimed, identity_of, image, prepared_of, rig_of
 from plumbline.resolve import Subject
-from plumbline.scenario import RequestRecipe, TowerRecipe
+from plumbline.scenario import Content, ItemRecipe, RequestRecipe, TowerRecipe
 
 
 def payload_refs(subject: Subject, end: str) -> list[weakref.ref[torch.Tensor]]:
@@ -55,6 +57,89 @@ HIDDEN = 40
 def live_rows() -> list[torch.Tensor]:
     gc.collect()
     return [o for o in gc.get_objects() if type(o) is torch.Tensor and o.dim() == 2 and o.shape[1] == HIDDEN]
+
+
+SHAPES = [(1, 1, 8), (1, 8, 1), (1, 2, 4), (1, 4, 2)]
+"""Of as many patches, so that what was known of one image fits the next one that lies where it lay."""
+
+
+@pytest.mark.requirement("CHUNK-001", "IDENT-003")
+def test_requests_that_come_and_go_have_their_own_rows(subject: Subject, about: About) -> None:
+    """One after the other, and nothing of one is left when the next comes: ids and addresses of objects are used again."""
+    draw, tower = random.Random(0), TowerRecipe()
+    rig = rig_of(subject.implementation, tower, cache_bytes=0)
+    recipes = [ItemRecipe(grid=grid, parts=(8,), content=Content(k)) for k, grid in enumerate(SHAPES * 2)]
+    known = [prepared_of(rig, RequestRecipe("r", (recipe,)), tower) for recipe in recipes]
+    for turn in range(200):
+        k = draw.randrange(len(known))
+        (item,) = known[k].items
+        assert isinstance(item.payload, torch.Tensor)
+        item = dataclasses.replace(item, payload=item.payload.clone())
+        found = identity_of(rig, item)
+        with about("IDENT-003"):
+            assert found == known[k].identities[0], f"request {turn}"
+        rig.embed.admit(dataclasses.replace(known[k], items=(item,)))
+        step = rig.embed.step([Chunk("r", 0, len(known[k].token_ids))])
+        (result,) = step.results
+        step.settle()
+        with about("CHUNK-001"):
+            assert isinstance(result, Rows), result
+            assert torch.equal(bits_of(result.rows), expected_rows(tower, recipes[k], 0, 0)), f"request {turn}"
+        rig.embed.finish("r")
+        rig.tower.calls.clear()
+        del item, step, result
+
+
+ROWS = ItemRecipe(source="precomputed", grid=None, parts=(8,), content=Content(5))
+
+
+@pytest.mark.requirement("LIFE-002")
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("item", [image(1, 8), ROWS], ids=["an image", "precomputed rows"])
+def test_what_a_request_came_with_may_be_written_over_once_it_has_ended(
+    subject: Subject, item: ItemRecipe, cache_bytes: int
+) -> None:
+    """Another one that came with an equal item, and was shown the same rows, has its own rows before and after."""
+    claimed(subject, *[Capability.PRECOMPUTED] * (item is ROWS))
+    tower = TowerRecipe()
+    rig = rig_of(subject.implementation, tower, cache_bytes=cache_bytes)
+    both = [prepared_of(rig, RequestRecipe(name, (item,)), tower) for name in ("a", "b")]
+    for prepared in both:
+        rig.embed.admit(prepared)
+    n = len(both[0].token_ids)
+    step = rig.embed.step([Chunk("a", 0, 3), Chunk("b", 0, 3)])
+    step.settle()
+    (payload,) = [i.payload for i in both[0].items]
+    rig.embed.finish("a")
+    assert isinstance(payload, torch.Tensor)
+    payload.fill_(77)
+    last = rig.embed.step([Chunk("b", 3, n)])
+    shown = [step.results[1], last.results[0]]
+    rows = [result.rows for result in shown if isinstance(result, Rows)]
+    assert len(rows) == 2, shown
+    assert torch.equal(bits_of(torch.cat(rows)), expected_rows(tower, item, 0, 0))
+
+
+@pytest.mark.requirement("ENC-013")
+@pytest.mark.parametrize("good", list(itertools.product([True, False], repeat=4)), ids=str)
+def test_each_good_payload_of_equal_items_serves_its_own_request(subject: Subject, good: tuple[bool, ...]) -> None:
+    """Four requests show one image in one step; the payloads of some of them are gone."""
+    claimed(subject, Capability.LAZY)
+    tower = TowerRecipe()
+    rig = rig_of(subject.implementation, tower)
+    for k, there in enumerate(good):
+        prepared = prepared_of(rig, RequestRecipe(f"r{k}", (image(1),)), tower)
+        (item,) = prepared.items
+        assert isinstance(item.payload, torch.Tensor)
+        item = dataclasses.replace(item, payload=LocalFeature(item.payload, gone=not there))
+        rig.embed.admit(dataclasses.replace(prepared, items=(item,)))
+    step = rig.embed.step([Chunk(f"r{k}", 0, len(prepared.token_ids)) for k in range(4)])
+    step.settle()
+    for k, (there, result) in enumerate(zip(good, step.results, strict=True)):
+        if there:
+            assert isinstance(result, Rows), f"r{k}: {result}"
+        if isinstance(result, Rows):
+            assert torch.equal(bits_of(result.rows), expected_rows(tower, image(1), 0, 0)), f"r{k}"
 
 
 @pytest.mark.requirement("LIFE-010")

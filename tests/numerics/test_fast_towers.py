@@ -104,10 +104,11 @@ def loaded(tower: Callable[[Checkpoint, DevicePort], LoadedTower], folder: Path)
 
 
 @pytest.mark.requirement("NUM-006")
-@pytest.mark.parametrize("name", ["several", "long"])
+@pytest.mark.parametrize("name", ["several", "long", "strips", "clip"])
 def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
     subject: Subject, family: str, folder: Path, name: str, record_property: Record
 ) -> None:
+    """Of a fresh tower, whatever call is its first."""
     tower = loaded(fast_tower(subject), folder)
     theirs = PlainOracle(folder, TOWERS[family][0])
     call = call_of(theirs.exact, *CALLS[name])

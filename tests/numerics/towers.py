@@ -22,6 +22,11 @@ from reference.towers.arithmetic import PlainTower
 
 Grid = tuple[int, int, int]
 
+
+class Clip(tuple[int, int, int]):
+    """A grid of a video, of however few frames."""
+
+
 COUNTS = tuple(count for count in ROW_COUNTS if count <= 1024)
 """Row counts for a certificate. The rest takes seconds, and is for real towers."""
 
@@ -42,8 +47,11 @@ CALLS: dict[str, list[Grid]] = {
     "video": [(3, 4, 6)],
     "several": [(1, 4, 6), (1, 2, 2), (2, 6, 4), (1, 8, 8), (1, 2, 2), (5, 2, 4)],
     "long": [(1, 2, 262), (1, 262, 2)],
+    "strips": [(1, 20, 20), (1, 2, 134), (1, 134, 2)],
+    "clip": [Clip((1, 4, 6)), (1, 4, 6), (2, 4, 6)],
 }
-"""Smaller and larger than a window and than the tables of positions, and with places beyond those that bfloat16 tells apart."""
+"""Smaller and larger than a window and than the tables of positions, with places beyond those that bfloat16 tells apart, and
+beyond the sides of a larger image; and a video of one frame."""
 
 
 def tower_of(folder: Path, dtype: torch.dtype = torch.float32) -> PlainTower:
@@ -54,7 +62,7 @@ def items_of(tower: LoadedTower, grids: Iterable[Grid]) -> list[Packed]:
     """A call for each grid. Two of one grid have different patches, so that one cannot stand in for the other."""
     calls = []
     for place, grid in enumerate(grids):
-        modality = Modality.VIDEO if grid[0] > 1 else Modality.IMAGE
+        modality = Modality.VIDEO if grid[0] > 1 or isinstance(grid, Clip) else Modality.IMAGE
         layout, count = tower.spec.layouts[modality], math.prod(grid)
         starts = torch.tensor([0, *segments(layout, grid)]).cumsum(0)
         patches = values((count, *layout.patch_shape), f"{grid} {place}")

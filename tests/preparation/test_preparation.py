@@ -37,6 +37,7 @@ BASES = {
     "bundle": (TowerRecipe(), (image(1), image(2, 3))),
     "no tiles": (TILES, (ItemRecipe(grid=None, parts=(0,)),)),
     "text": (TowerRecipe(), ()),
+    "placeholder beyond a gap": (TowerRecipe(placeholder_beyond_vocabulary=True), (image(1),)),
 }
 NEEDS = {
     "video": Capability.VIDEO,
@@ -55,7 +56,7 @@ def of(*requirements: str) -> list[str]:
 CORE = sorted({fault.requirement for fault in FAULTS.values()} - {"PREP-015"})
 
 
-@pytest.mark.requirement("ISO-002", "PREP-006", *CORE)
+@pytest.mark.requirement("ISO-002", "ISO-003", "PREP-006", *CORE)
 @pytest.mark.parametrize("name", of(*CORE))
 def test_a_malformed_request_is_refused_with_its_error_and_alone(
     subject: Subject, name: str, record_property: pytest.RecordProperty
@@ -63,7 +64,7 @@ def test_a_malformed_request_is_refused_with_its_error_and_alone(
     refuse(subject, name, record_property)
 
 
-@pytest.mark.requirement("PREP-015")
+@pytest.mark.requirement("ISO-003", "PREP-015")
 @pytest.mark.parametrize("name", of("PREP-015"))
 def test_malformed_extras_are_refused(subject: Subject, name: str, record_property: pytest.RecordProperty) -> None:
     refuse(subject, name, record_property)
@@ -106,6 +107,11 @@ def refuse(subject: Subject, name: str, record_property: pytest.RecordProperty) 
         check(
             fault.requirement, isinstance(error, fault.errors), f"{base}: {name} gave {error or 'a prepared request'!r}"
         )
+        [again] = rig.prepare([dataclasses.replace(broken, request_id="again")])
+        for result in (refused, again):
+            if isinstance(result, Failure):
+                said = f"{base}: of {result.request_id}, where: {result.error.where!r}"
+                check("ISO-003", result.request_id in result.error.where, said)
     if not applied:
         pytest.skip(f"{name} needs what is not claimed")
 

@@ -63,7 +63,9 @@ def test_the_base_s_own_code_is_measured(tmp_path: Path) -> None:
     git(ROOT, "worktree", "add", "--detach", str(folder), "HEAD")
     try:
         broken = folder / "optimized" / "identify.py"
-        broken.write_text(broken.read_text().replace("return blake3(self.header(item)).digest()", "return bytes(32)", 1))
+        broken.write_text(
+            broken.read_text().replace("return blake3(self.header(item)).digest()", "return bytes(32)", 1)
+        )
         given = [PARTS, "--impl=optimized", "--seconds=0.02", "--only=identify/video", "--only=encode/video"]
         count: list[tuple[int, int]] = []
         base, new = (

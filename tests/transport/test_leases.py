@@ -184,17 +184,39 @@ def test_a_late_release_frees_no_stranger(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("POOL-006")
-def test_a_healthy_reader_keeps_its_lease_however_long_it_queues(subject: Subject) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0.9, 1.3, LEASE_SECONDS])
+def test_a_healthy_reader_keeps_its_lease_however_long_it_queues(subject: Subject, seconds: float) -> None:
     request = wanted(1)
-    with Both(subject.implementation, pool=POOL) as both:
+    with Both(subject.implementation, pool=POOL, lease_seconds=seconds) as both:
         message = both.publish(request).message
         got = [Received(s, message) for s in both.subscribers]
         for turn in range(60):
+            both.now += seconds * 0.7
+            for s in both.subscribers:
+                s.beat()
+            both.now += seconds * 0.2
+            both.publish(wanted(turn), name=f"q{turn}").cancel()
+            both.publishers[0].collect()
+        assert all(g.reads(request) for g in got)
+
+
+@pytest.mark.requirement("POOL-006")
+def test_a_worker_that_starts_late_hears_the_ranks_that_wait(subject: Subject) -> None:
+    """After the ranks have beaten for its predecessor; its first message lies in their inboxes for long."""
+    request = wanted(3)
+    with Both(subject.implementation, pool=POOL) as both:
+        both.publishers.pop().close()
+        for s in both.subscribers:
+            s.beat()
+            s.lost(0)
+        both.publishers.append(transport_of(subject.implementation, both.domain).publisher(0))
+        message = both.publish(request).message
+        for _ in range(4):
             both.now += LEASE_SECONDS * 0.7
             for s in both.subscribers:
                 s.beat()
-            both.publish(wanted(turn), name=f"q{turn}").cancel()
-        assert all(g.reads(request) for g in got)
+            both.publishers[0].collect()
+        assert all(Received(s, message).reads(request) for s in both.subscribers)
 
 
 @pytest.mark.requirement("POOL-007")
@@ -281,6 +303,32 @@ def test_a_processor_writes_in_place(subject: Subject) -> None:
         assert given_back is not None
         given_back.cancel()
         assert publisher.leased == 0
+
+
+@pytest.mark.requirement("POOL-014", "POOL-001")
+def test_a_processor_may_take_its_time(subject: Subject) -> None:
+    """Longer than a lease lasts, while the pool fills up: its space is nobody else's until it publishes or cancels."""
+    request = wanted(7)
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
+        if slot is None:
+            pytest.skip("it reserves nothing")
+        parts = [part for item in request.items for part in parts_of(item)]
+        for space, part in zip(slot.tensors, parts, strict=True):
+            space.copy_(part)
+        for _ in range(3):
+            both.now += 2 * LEASE_SECONDS
+            for s in both.subscribers:
+                s.beat()
+            publisher.collect()
+        others = [filler(k, both) for k in range(4)]
+        tickets = [both.publish(other, name=f"other {k}") for k, other in enumerate(others)]
+        message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset({0, 1})).message
+        for s in both.subscribers:
+            assert Received(s, message).reads(request)
+            for other, ticket in zip(others, tickets, strict=True):
+                assert Received(s, ticket.message).reads(other)
 
 
 @pytest.mark.requirement("POOL-015")

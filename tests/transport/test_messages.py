@@ -26,7 +26,7 @@ from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
 from plumbline.transport_faulty import spoiled
 from plumbline.transport_fields import difference, metadata_tensors, parts_of
 from plumbline.transport_host import Both, Received, transport_of
-from plumbline.transport_scenario import DRESSES, WireItem, WireRequest
+from plumbline.transport_scenario import DRESSES, WIDTH, WireItem, WireRequest
 from plumbline.transport_scenario import prepared_of as wire_prepared
 
 TEXTS = ("", "\u00e9", "ß", "\n", "\ufeff", "e\u0301", "a\0", " ")
@@ -195,6 +195,20 @@ def test_every_field_survives(subject: Subject, pool: int, dtype: str) -> None:
             assert not difference(wire_prepared("q", request), got.prepared)
             assert {t.device.type for t in metadata_tensors(got.prepared)} == {"cpu"}
             assert got.reads(request)
+
+
+@pytest.mark.requirement("MSG-006")
+@pytest.mark.parametrize("pool", [0, 1 << 16])
+def test_payloads_that_begin_at_one_address_arrive_as_what_they_show(subject: Subject, pool: int) -> None:
+    """Of one shape and dtype, and of one storage: rows, columns, every second row, the first row many times."""
+    base = torch.arange(4 * WIDTH * WIDTH, dtype=torch.float32)
+    strides = [(WIDTH, 1), (1, WIDTH), (2 * WIDTH, 1), (0, 1), (1, 1), (2 * WIDTH, 2)]
+    views = [base.as_strided((WIDTH, WIDTH), stride) for stride in strides]
+    request = WireRequest(tuple(WireItem(k, (WIDTH,)) for k in range(len(views))))
+    with Both(subject.implementation, ranks=1, pool=pool) as both:
+        sent = wire_prepared("q", request, views)
+        got = Received(both.subscribers[0], both.publishers[0].publish(sent, frozenset({0})).message)
+        assert all(torch.equal(seen, view) for seen, view in zip(got.open(), views, strict=True))
 
 
 @pytest.mark.requirement("MSG-005")
