@@ -29,8 +29,8 @@ BENCHMARKS_OF = {"encoder": "encode"}
 DRIVEN_BY = {"encoder": ("embed",), "cache": ("embed",)}
 
 
-def side(impl: str, only: Sequence[str] = ()) -> Side:
-    return Side([PARTS, f"--impl={impl}", f"--seconds={FULL[1]}", *(f"--only={name}" for name in only)])
+def side(impl: str, only: Sequence[str], *more: str) -> Side:
+    return Side([PARTS, f"--impl={impl}", f"--seconds={FULL[1]}", *(f"--only={name}" for name in only), *more])
 
 
 def records(sides: Sequence[Side], processes: int) -> list[Record]:
@@ -40,11 +40,11 @@ def records(sides: Sequence[Side], processes: int) -> list[Record]:
 def changes(impl: str, only: Sequence[str] = ()) -> list[Change]:
     """As ``nox -s bench -- --compare`` does it: in turns with the base's code, and what is suspected once more."""
 
-    def again(names: Sequence[str], processes: int = AGAIN) -> tuple[Record, Record]:
-        before, after = records([side("optimized", names), side(impl, names)], processes)
+    def both(names: Sequence[str], processes: int, *more: str) -> tuple[Record, Record]:
+        before, after = records([side("optimized", names, *more), side(impl, names, *more)], processes)
         return before, after
 
-    return settle(compare(*again(only, FULL[0])), again)
+    return settle(compare(*both(only, FULL[0])), lambda suspects: both(suspects, AGAIN, "--times-only"))
 
 
 def is_right(part: str, found: Sequence[Change]) -> bool:

@@ -98,17 +98,25 @@ class Rates:
     found: Mapping[float, tuple[float, float]]
 
 
-def rates(machine: Machine, runs: int, factors: tuple[float, ...] = (), seed: int = 0) -> Rates:
-    """Of comparisons of two records. factors: each planted in a benchmark of its own; all others have not changed."""
+def rates(machine: Machine, runs: int, factors: tuple[float, ...] = (), seed: int = 0, in_turns: bool = True) -> Rates:
+    """Of comparisons of two records. factors: each planted in a benchmark of its own; all others have not changed.
+
+    in_turns: the base's code is measured beside today's, both times; else its record is of another run, and stays as it is.
+    """
     planted = {(number, "optimized"): factor for number, factor in enumerate(factors)}
+    more = replace(machine, processes=AGAIN if machine.processes > 1 else 1)
     wrong, right = np.zeros(2), {factor: np.zeros(2) for factor in factors}
+
+    def pair(draw: np.random.Generator, machine: Machine) -> tuple[Record, Record]:
+        mood = moods(draw, machine)
+        base = record(draw, machine, mood=mood if in_turns else None)
+        return base, record(draw, machine, planted, mood=mood)
+
     for run in range(runs):
         draw = np.random.default_rng((seed, run))
-        first = compare(record(draw, machine), record(draw, machine, planted))
-        mood = moods(draw, machine)
-        more = replace(machine, processes=AGAIN if machine.processes > 1 else 1)
-        base, new = record(draw, more, mood=mood), record(draw, more, planted, mood=mood)
-        second = settle(first, lambda _, both=(base, new): both)
+        first = compare(*pair(draw, machine))
+        base, new = pair(draw, more)
+        second = settle(first, lambda _, both=(base if in_turns else None, new): both)
         for k, changes in enumerate((first, second)):
             failed = {change.key.benchmark for change in changes if change.fails}
             wrong[k] += bool(failed - {benchmark(number) for number in range(len(factors))})
@@ -122,13 +130,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=500)
     runs = parser.parse_args().runs
-    print("| spread | processes | rounds | false alarms | 5 % | 10 % | 20 % |\n|---|---|---|---|---|---|---|")
-    for rounds, spreads in ((10, (0.01, 0.02, 0.05, 0.1)), (20, (0.02,))):
-        for spread in spreads:
-            for processes in (1, 3, 5, 8):
-                found = rates(Machine(processes, rounds, spread), runs, (1.05, 1.1, 1.2))
-                cells = (f"{100 * a:.1f}, {100 * b:.1f}" for a, b in (found.false_alarms, *found.found.values()))
-                print(f"| {100 * spread:.0f} % | {processes} | {rounds} | " + " | ".join(cells) + " |", flush=True)
+    print("| mood | spread | processes | base | false alarms | 5 % | 10 % | 20 % |\n|---|---|---|---|---|---|---|---|")
+    for mood in (0.0, 0.08):
+        for spread in (0.01, 0.02, 0.05, 0.1):
+            for processes in (3, 5, 8) if mood == 0 else (5,):
+                for in_turns in (True, False):
+                    machine = Machine(processes, 10, spread, mood=mood)
+                    found = rates(machine, runs, (1.05, 1.1, 1.2), in_turns=in_turns)
+                    cells = [f"{100 * a:.1f}, {100 * b:.1f}" for a, b in (found.false_alarms, *found.found.values())]
+                    about = [
+                        f"{100 * mood:.0f} %",
+                        f"{100 * spread:.0f} %",
+                        f"{processes}",
+                        "in turns" if in_turns else "record",
+                    ]
+                    print(f"| {' | '.join([*about, *cells])} |", flush=True)
 
 
 if __name__ == "__main__":
