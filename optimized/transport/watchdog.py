@@ -14,6 +14,8 @@ INTERVAL = 0.05
 class Watchdog:
     """A thread, for as long as there is something to wait for. A device that waits in vain would take its rank with it.
 
+    No daemon: Python stops those wherever they are when it ends, and one that is inside C++ then aborts the process.
+
     Segments end in ``forget``, which the rank calls: that waits for the device, so it is put off while this one is needed.
     """
 
@@ -28,7 +30,7 @@ class Watchdog:
         with self._lock:
             self._waits.append((segment, slot, generation))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="plumbline watchdog", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="plumbline watchdog")
                 self._thread.start()
 
     def keep(self, segment: Segment) -> None:
@@ -53,7 +55,7 @@ class Watchdog:
         del over  # outside of the lock
 
     def _run(self) -> None:
-        while True:
+        while threading.main_thread().is_alive():
             time.sleep(INTERVAL)
             with self._lock:
                 if not any(pending(*wait) for wait in self._waits):
