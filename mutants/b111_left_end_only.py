@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from torch import Tensor
-
 import optimized
-from optimized.embed import Embedder
+from optimized.embed import Embedder, Key, Known, Plan
+from plumbline.interface import Rows
 
 BUG = "B111"
 PARENT = "optimized"
@@ -16,8 +15,12 @@ ACCEPT = ("CHUNK-001",)
 
 
 class LeftEnd(Embedder):
-    def cut(self, rows: Tensor, lo: int, hi: int) -> Tensor:
-        return rows[lo:][: hi - lo] if lo else rows[-(hi - lo) :]
+    def rows(self, plan: Plan, found: dict[Key, Known]) -> Rows:
+        keys, pieces = plan.request.keys, []
+        for item, lo, hi, at in plan.pieces:
+            count = found[keys[item]].encoded.rows.shape[0]
+            pieces.append((item, lo, hi, at) if lo else (item, count - hi, count, at))
+        return super().rows(dataclasses.replace(plan, pieces=pieces), found)
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant b111_left_end_only", embed=LeftEnd)

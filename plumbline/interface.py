@@ -67,7 +67,8 @@ class CallerKey:
 class Extra:
     """A model-specific value that travels with an item (frame rate, crop box, ...).
 
-    value: bool, int, float, str, bytes or CPU tensor; with ``per_image`` a tuple of these, one for each image of a bundle.
+    value: bool, int, float, str, bytes or CPU tensor; with ``per_image`` a tuple of these, one for each image of a bundle. A
+        tensor shows at most a mebibyte more than its storage holds.
     affects_rows: whether the tower reads it, so that it belongs to the item's identity.
     """
 

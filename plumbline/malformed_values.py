@@ -283,6 +283,12 @@ def extra_of_another_type(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("PREP-015", BadExtra)
+def extra_of_terabytes(request: Request, spec: TowerSpec) -> Request | None:
+    """Of one stored number, by a stride of 0."""
+    return with_first(request, extras={"map": Extra(torch.zeros(1).expand(2**40), True)})
+
+
+@fault("PREP-015", BadExtra)
 def extra_per_image_too_short(request: Request, spec: TowerSpec) -> Request | None:
     return with_first(request, extras={"fps": Extra((), True, per_image=True)})
 

@@ -95,6 +95,8 @@ def encode_value(value: object) -> tuple[bytes, bytes]:
     if isinstance(value, bytes):
         return b"bytes", bytes(value)
     if isinstance(value, Tensor) and value.device.type == "cpu":
+        if dense(value, BadExtra).nbytes > value.untyped_storage().nbytes() + 2**20:
+            raise BadExtra(f"a tensor of {value.nbytes} bytes that stores far fewer", hint="send it contiguous")
         return b"tensor", _join(tensor_fields(value, BadExtra, read_values=True))
     raise BadExtra(f"a value of {type(value)}", hint="use bool, int, float, str, bytes or a CPU tensor")
 
