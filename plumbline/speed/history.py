@@ -21,7 +21,7 @@ OTHERS = {
     "mutants": {"mutants", "matrix"},
     "mutation score": {"mutants", "score"},
     "soak": {"fenced", "killed_workers"},
-    "calibration of comparisons": {"full", "base", "rows"},
+    "calibration of comparisons": {"full", "seconds", "rows"},
     "sensitivity of comparisons": {"shares", "sizes"},
     "variants of the hash's kernel": {"variants", "calls"},
     "fuzzing": {"seed", "longest", "versions"},
