@@ -119,7 +119,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
         *before, data = _times(given, options.only, base, processes, console)
         withhold(data, broken)
         profile = "quick" if options.quick else "full"
-        data["plumbline"] |= {"profile": profile, "arguments": given, "suite": commit()}
+        data["plumbline"] |= {"profile": profile, "arguments": _asked(given, options.only), "suite": commit()}
         data["commit_info"] = commit_info(checkout)
         _say_verdicts(data, verdicts, options.device)
         record = parse(data, "bench.json")
@@ -128,6 +128,10 @@ def _main(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{path} written, {time.time() - began:.0f} s")
         if base is None:
             return 1 if record.withheld else 0
+        if isinstance(base, Record):
+            console.print(
+                "without the base's code: what has changed about the machine since then looks like a change of the code"
+            )
         old = base if isinstance(base, Record) else replace(parse(before[0], options.compare), profile=profile)
 
         def again(suspects: Sequence[str]) -> tuple[Record | None, Record]:
@@ -156,9 +160,13 @@ def _times(
     given: Sequence[str], only: Sequence[str], base: Base | None, processes: int, console: Console
 ) -> list[dict[str, Any]]:
     """Of the base's code, if there is such, and of today's."""
-    asked = [*given, *(f"--only={name}" for name in only)]
+    asked = _asked(given, only)
     sides = [Side(asked, base)] if isinstance(base, Path) else []
     return measure_in_turns([*sides, Side(asked)], processes, Ticker(console).done)
+
+
+def _asked(given: Sequence[str], only: Sequence[str]) -> list[str]:
+    return [*given, *(f"--only={name}" for name in only)]
 
 
 def whose(specs: Sequence[str]) -> Path:
@@ -197,7 +205,7 @@ def compared(base: Record, record: Record, again: Again, console: Console) -> bo
     for c in changes:
         if c.verdict is not Verdict.SAME:
             console.print(f"  [{'red' if c.fails else 'default'}]{escape(str(c))}[/]")
-    if all(len(m.processes) == 1 for m in record.measurements):
+    if {len(m.processes) for m in record.measurements} == {1}:
         console.print("one process shows no slowdown but a very large one; its counters are what was compared")
     same = sum(c.verdict is Verdict.SAME for c in changes)
     console.print(f"{same} of {len(changes)} the same; {sum(c.fails for c in changes)} got worse")
