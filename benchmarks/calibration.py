@@ -1,6 +1,6 @@
 """How often a comparison is wrong on this machine: of the same code with itself, and with planted slowdowns and copies.
 
-    python -m benchmarks.calibration --out FILE        # two hours
+    python -m benchmarks.calibration --out FILE        # hours; each result is kept at once
 
 No verdict of the suite is asked for: what is timed is optimized, and what was planted changes no result.
 """

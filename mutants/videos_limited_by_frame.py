@@ -11,10 +11,10 @@ any size, since a single item may exceed the budget of a call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import optimized
-from optimized.prepare import Preparer
+from optimized.prepare import Grid, Preparer
 from plumbline.interface import Item, Layout, Source
 
 BUG = ""
@@ -23,28 +23,17 @@ ACCEPT = ("PREP-010",)
 
 
 class FramePreparer(Preparer):
-    def split(self, item: Item, layout: Layout, where: str) -> Iterator[Item]:
-        parts = self.parts(item, layout, where)
-        grids = self.grids(item, layout, where)
-        sizes, rows = self.counts(item, layout, parts, grids)
-        payloads = self.divide_payload(item, parts, sizes, where)
-        pixels = item.source is not Source.PRECOMPUTED
-        self.check_sizes([height * width for _, height, width in grids] if pixels and grids else sizes, where)
-        spans = self.divide_spans(item.spans, rows, where)
-        self.check_extras(item.extras, len(sizes), where)
-        self.check_given(item.given, len(sizes), where)
-        if len(sizes) == 1 and not any(extra.per_image for extra in item.extras.values()):
-            yield item
-            return
-        for index, payload in enumerate(payloads):
-            yield dataclasses.replace(
-                item,
-                payload=payload,
-                spans=spans[index],
-                grid_thw=None if item.grid_thw is None else item.grid_thw[index : index + 1],
-                extras=self.extras_of(item.extras, index),
-                given=item.given[index : index + 1],
-            )
+    frames: Sequence[int] = ()
+    """Of each image of the item that is looked at; none where rows are sent."""
+
+    def grids(self, item: Item, layout: Layout, where: str) -> list[Grid] | None:
+        found = super().grids(item, layout, where)
+        self.frames = [t for t, _, _ in found] if found and item.source is not Source.PRECOMPUTED else ()
+        return found
+
+    def check_sizes(self, sizes: list[int], where: str) -> None:
+        pairs = zip(sizes, self.frames, strict=True) if self.frames else ((size, 1) for size in sizes)
+        super().check_sizes([size // frames for size, frames in pairs], where)
 
 
 implementation = dataclasses.replace(

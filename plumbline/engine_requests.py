@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from plumbline.build import build_request
-from plumbline.feature import LocalFeature
+from plumbline.feature import POISON, LocalFeature, storage_of
 from plumbline.interface import Capability, Payload
 from plumbline.malformed import FAULTS, next_applicable
 from plumbline.requirements import requirements
 from plumbline.rig import Rig
 from plumbline.snapshots import snapshot
 from plumbline.trace import Crash, Entry, Submission, Trace, listed_recipes
+from plumbline.transport_fields import parts_of
 
 
 def prepare_all(trace: Trace, rig: Rig, claims: frozenset[Capability]) -> None:
@@ -88,9 +89,9 @@ def take_back(entry: Entry) -> None:
     """Writes over what a request that has ended came with, as a caller does that uses its buffers again."""
     if entry.lent:
         for item in entry.prepared.items:
-            for part in item.payload if isinstance(item.payload, tuple) else (item.payload,):
+            for part in parts_of(item.payload):
                 if isinstance(part, Tensor):
-                    _bytes_of(part).fill_(0x5A)
+                    storage_of(part).fill_(POISON)
 
 
 def _own(payload: Payload) -> Payload:
@@ -100,10 +101,5 @@ def _own(payload: Payload) -> Payload:
     if not isinstance(payload, Tensor):
         return payload
     copy = torch.empty(0, dtype=payload.dtype)
-    copy.set_(_bytes_of(payload).clone().untyped_storage(), payload.storage_offset(), payload.shape, payload.stride())
+    copy.set_(storage_of(payload).clone().untyped_storage(), payload.storage_offset(), payload.shape, payload.stride())
     return copy
-
-
-def _bytes_of(tensor: Tensor) -> Tensor:
-    """All of its storage, what is between its elements included."""
-    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())

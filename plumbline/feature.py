@@ -54,5 +54,9 @@ class LocalFeature:
             raise LeaseLost("the payload was fenced off while it was read", hint="send the request again")
 
     def _poison(self) -> None:
-        if self._buffer.numel():
-            torch.tensor([], dtype=torch.uint8).set_(self._buffer.untyped_storage()).fill_(POISON)
+        storage_of(self._buffer).fill_(POISON)
+
+
+def storage_of(tensor: Tensor) -> Tensor:
+    """All bytes of its storage, those between its elements too: uint8, of one dimension."""
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())

@@ -132,7 +132,9 @@ def _main(options: argparse.Namespace, console: Console) -> int:
             console.print(
                 "without the base's code: what has changed about the machine since then looks like a change of the code"
             )
-        old = base if isinstance(base, Record) else replace(parse(before[0], options.compare), profile=profile)
+            old = base
+        else:
+            old = replace(parse(before[0], options.compare), profile=profile)
 
         def again(suspects: Sequence[str]) -> tuple[Record | None, Record]:
             console.print(f"measuring again: {', '.join(suspects)}")

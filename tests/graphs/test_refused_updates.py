@@ -84,19 +84,24 @@ def in_a_format_that_torch_lacks(folder: Path) -> None:
 DAMAGES = [without_the_last_weight, with_a_longer_bias, cut_off, with_other_heads, in_a_format_that_torch_lacks]
 
 
+def loaded(subject: Subject, family: str, root: Path) -> tuple[LoadedTower, list[Path]]:
+    """The subject's tower with the weights of the first of some folders."""
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    if family not in families_of(subject.implementation, root / "each", HostPort()):
+        pytest.skip("not a family of this tower")
+    folders = folders_of(root / "one", family=family)
+    return tower_of(subject.implementation, folders[0], HostPort()), folders
+
+
 @pytest.mark.requirement("EPOCH-003", "EPOCH-004")
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_tower_that_refuses_an_update_is_as_it_was(
     subject: Subject, family: str, damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
+    tower, folders = loaded(subject, family, tmp_path)
     port = HostPort()
-    if family not in families_of(subject.implementation, tmp_path / "each", port):
-        pytest.skip("not a family of this tower")
-    folders = folders_of(tmp_path / "one", family=family)
-    tower = tower_of(subject.implementation, folders[0], port)
     tower.update(folders[1], 1)
     before = [level.clone() for level in levels_of(encode(tower, PICTURES, port))]
     shutil.copytree(folders[2], good := tmp_path / "good")
@@ -127,13 +132,8 @@ def test_an_update_from_the_same_folder_reads_it_again(
     subject: Subject, family: str, in_place: bool, tmp_path: Path
 ) -> None:
     """As a trainer leaves it that writes each step's weights to one path: the same names and sizes."""
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
+    tower, folders = loaded(subject, family, tmp_path)
     port = HostPort()
-    if family not in families_of(subject.implementation, tmp_path / "each", port):
-        pytest.skip("not a family of this tower")
-    folders = folders_of(tmp_path / "one", family=family)
-    tower = tower_of(subject.implementation, folders[0], port)
     for epoch in (1, 2, 3):
         file = folders[0] / "model.safetensors"
         if not in_place:

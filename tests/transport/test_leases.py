@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineError
+from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineError, Publisher, Slot
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_faulty import FAULTS, unpublishable
@@ -280,17 +280,23 @@ def test_a_full_pool_warns_once(subject: Subject) -> None:
         assert len(said) == 1, said
 
 
+def written(publisher: Publisher, request: WireRequest) -> Slot:
+    """Space for both ranks that a processor has reserved, with the request's payloads in it."""
+    slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
+    if slot is None:
+        pytest.skip("it reserves nothing")
+    for space, part in zip(slot.tensors, (p for i in request.items for p in parts_of(i)), strict=True):
+        space.copy_(part)
+    return slot
+
+
 @pytest.mark.requirement("POOL-014")
 def test_a_processor_writes_in_place(subject: Subject) -> None:
     request = wanted(7)
     with Both(subject.implementation, pool=POOL) as both:
         publisher = both.publishers[0]
-        slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
-        if slot is None:
-            pytest.skip("it reserves nothing")
+        slot = written(publisher, request)
         reserved = publisher.leased
-        for space, part in zip(slot.tensors, (p for i in request.items for p in parts_of(i)), strict=True):
-            space.copy_(part)
         message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset({0, 1})).message
         assert publisher.leased == reserved
         for s in both.subscribers:
@@ -311,12 +317,7 @@ def test_a_processor_may_take_its_time(subject: Subject) -> None:
     request = wanted(7)
     with Both(subject.implementation, pool=POOL) as both:
         publisher = both.publishers[0]
-        slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
-        if slot is None:
-            pytest.skip("it reserves nothing")
-        parts = [part for item in request.items for part in parts_of(item)]
-        for space, part in zip(slot.tensors, parts, strict=True):
-            space.copy_(part)
+        slot = written(publisher, request)
         for _ in range(3):
             both.now += 2 * LEASE_SECONDS
             for s in both.subscribers:
