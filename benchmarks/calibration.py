@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.planted import SLOW
 from plumbline.results import commit, environment
-from plumbline.speed.__main__ import FULL, PARTS
+from plumbline.speed.__main__ import FULL, IN_TURNS, PARTS
 from plumbline.speed.compare import AGAIN, Change, Verdict, compare, settle
 from plumbline.speed.measure import Side, measure_in_turns
 from plumbline.speed.record import Record, parse
@@ -44,7 +44,7 @@ def changes(impl: str, only: Sequence[str] = ()) -> list[Change]:
         before, after = records([side("optimized", names, *more), side(impl, names, *more)], processes)
         return before, after
 
-    return settle(compare(*both(only, FULL[0])), lambda suspects: both(suspects, AGAIN, "--times-only"))
+    return settle(compare(*both(only, IN_TURNS)), lambda suspects: both(suspects, AGAIN, "--times-only"))
 
 
 def is_right(part: str, found: Sequence[Change]) -> bool:
@@ -73,7 +73,9 @@ def main() -> None:
         )
         result = {"commit": commit(), "environment": environment(), "seconds": round(time.time() - began), "rows": rows}
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(result | {"full": FULL, "again": AGAIN}, indent=1) + "\n")
+        options.out.write_text(
+            json.dumps(result | {"full": FULL, "in_turns": IN_TURNS, "again": AGAIN}, indent=1) + "\n"
+        )
 
     for k in range(max(options.same, options.planted, options.copies)):
         if k < options.planted:

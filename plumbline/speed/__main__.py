@@ -41,6 +41,8 @@ from plumbline.speed.verdicts import SECTIONS, VerdictError, judge, judged_as
 PARTS, PEERS = "benchmarks/test_parts.py", ("benchmarks/test_processes.py", "benchmarks/test_peers.py")
 FULL, QUICK = (5, 0.5, 100), (1, 0.25, 25)
 """Processes, seconds for each benchmark in each of them, and generated workloads in each shard for the verdict."""
+IN_TURNS = 3
+"""Processes of each side where the base's code is measured too: enough to suspect, and what is suspected gets more."""
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,7 +61,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where payloads and rows are")
     parser.add_argument(
-        "--processes", type=int, metavar="N", help=f"fresh processes (default: {FULL[0]}, quick {QUICK[0]})"
+        "--processes",
+        type=int,
+        metavar="N",
+        help=f"fresh processes (default: {FULL[0]}, in turns {IN_TURNS}, quick {QUICK[0]})",
     )
     parser.add_argument("--report", metavar="DIR", type=Path, default=Path("report"), help="where to write bench.json")
     parser.add_argument("--keep", action="store_true", help="write it to benchmarks/history too")
@@ -105,8 +110,7 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     subject = resolve(options.impl, options.replace)
     _check(options.only)
     checkout = whose([options.impl, *(r.partition("=")[2] for r in options.replace)])
-    processes, seconds, cases = QUICK if options.quick else FULL
-    processes = options.processes or processes
+    usual, seconds, cases = QUICK if options.quick else FULL
     whom = [f"--impl={options.impl}", *(f"--replace={r}" for r in options.replace)]
     known = [f"--deviations={options.deviations}"] if options.deviations else []
     files = [PARTS] if options.quick or options.device == "cuda" else [PARTS, *PEERS]
@@ -114,6 +118,9 @@ def _main(options: argparse.Namespace, console: Console) -> int:
     with _base(options, subject.implementation.name, checkout == ROOT) as base:
         console.print(f"{subject.implementation.name} against the reference; first whether it is right")
         broken, verdicts = judge([*whom, *known], cases, options.report)
+        if isinstance(base, Path):
+            usual = min(usual, IN_TURNS)
+        processes = options.processes or usual
         beside = f", and of {options.compare} in turns with them" if isinstance(base, Path) else ""
         console.print(f"now its times, in {processes} processes{beside}")
         *before, data = _times(given, options.only, base, processes, console)

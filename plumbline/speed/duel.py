@@ -157,14 +157,15 @@ def duel_of(
         if len(operations) < 2:
             raise Unmeasured(benchmark)
         _same(benchmark, operations, baseline)
+        gc.freeze()  # what is here by now stays: neither a count nor a round need look through it
+        closing.callback(gc.unfreeze)
         counters = {}
         for name, one in operations.items() if counted else ():
             seen = count(one.run, one.ready, device)
             one.ready()
             one.run()
             counters[name] = one.counts() | seen
-        gc.freeze()  # what is here by now stays, and need not be looked through between the rounds
-        closing.callback(gc.unfreeze)
+        gc.freeze()  # and what counting has imported
         order = reversed(operations) if turned else operations
         contestants = {name: operations[name].contestant for name in order}
         versions = {s.implementation.name: s.implementation.version for s in subjects}
