@@ -37,14 +37,15 @@ def records(sides: Sequence[Side], processes: int) -> list[Record]:
     return [parse(data, "calibration") for data in measure_in_turns(sides, processes, lambda *_: None)]
 
 
-def changes(impl: str, only: Sequence[str] = ()) -> list[Change]:
+def both(impl: str, only: Sequence[str], processes: int, *more: str) -> tuple[Record, Record]:
+    """Of the base's code, and of ``impl``."""
+    before, after = records([side("optimized", only, *more), side(impl, only, *more)], processes)
+    return before, after
+
+
+def changes(impl: str) -> list[Change]:
     """As ``nox -s bench -- --compare`` does it: in turns with the base's code, and what is suspected once more."""
-
-    def both(names: Sequence[str], processes: int, *more: str) -> tuple[Record, Record]:
-        before, after = records([side("optimized", names, *more), side(impl, names, *more)], processes)
-        return before, after
-
-    return settle(compare(*both(only, IN_TURNS)), lambda suspects: both(suspects, AGAIN, "--times-only"))
+    return settle(compare(*both(impl, [], IN_TURNS)), lambda suspects: both(impl, suspects, AGAIN, "--times-only"))
 
 
 def is_right(part: str, found: Sequence[Change]) -> bool:
@@ -86,7 +87,7 @@ def main() -> None:
         if k < options.copies:
             part = ("identify", "merge", "encoder")[k % 3]
             impl = f"benchmarks/planted.py:copying_{part}"
-            found = changes(impl, [BENCHMARKS_OF.get(part, part)])
+            found = compare(*both(impl, [BENCHMARKS_OF.get(part, part)], 1))
             keep("copy", impl, found, any(c.verdict is Verdict.COUNTER_GREW and "cop" in c.counter for c in found))
         if k < options.same:
             found = changes("optimized")
