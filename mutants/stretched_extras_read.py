@@ -7,6 +7,7 @@ import dataclasses
 from torch import Tensor
 
 import optimized
+from optimized.identify import unusable
 from optimized.prepare import Preparer
 
 BUG = ""
@@ -15,8 +16,8 @@ ACCEPT = ("PREP-015", "ISO-003", "ISO-004")
 
 
 class Trusting(Preparer):
-    def is_stretched(self, tensor: Tensor) -> bool:
-        return False
+    def is_foreign(self, tensor: Tensor) -> bool:
+        return bool(unusable(tensor)) or tensor.device.type != "cpu"
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant stretched_extras_read", prepare=Trusting)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optimized.identify import prefix_keys, unusable
-from optimized.tokens import check_text, ids_of
+from optimized.tokens import check_text, ids_of, is_stretched
 from plumbline.interface import (
     BadExtra,
     BadGrid,
@@ -47,7 +47,6 @@ from plumbline.interface import (
 Grid = tuple[int, int, int]
 MOST_PATCHES = 1 << 31
 SCALARS = (bool, int, float, str, bytes)
-MOST_STRETCH = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,11 +296,7 @@ class Preparer:
                     )
 
     def is_foreign(self, tensor: Tensor) -> bool:
-        return bool(unusable(tensor)) or tensor.device.type != "cpu" or self.is_stretched(tensor)
-
-    def is_stretched(self, tensor: Tensor) -> bool:
-        """Whether it would take far more memory to read than it takes."""
-        return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() + MOST_STRETCH
+        return bool(unusable(tensor)) or tensor.device.type != "cpu" or is_stretched(tensor)
 
     def extras_of(self, extras: Mapping[str, Extra], image: int) -> Mapping[str, Extra]:
         return {

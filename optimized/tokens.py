@@ -11,14 +11,22 @@ from optimized.identify import unusable
 from plumbline.interface import BadTokens, TowerSpec
 
 Integers = NDArray[np.int64]
+MOST_STRETCH = 1 << 20
+
+
+def is_stretched(tensor: Tensor) -> bool:
+    """Whether it would take far more memory to read than it takes."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() + MOST_STRETCH
 
 
 def ids_of(token_ids: Tensor, where: str) -> Integers:
-    """int64 [N], N > 0, as a view. Raises BadTokens unless they are a CPU int64 vector."""
+    """int64 [N], N > 0, as a view. Raises BadTokens unless they are a CPU int64 vector that is stored."""
     reason = unusable(token_ids)
     right = not reason and token_ids.device.type == "cpu" and token_ids.dtype == torch.int64
     if not right or token_ids.dim() != 1 or token_ids.shape[0] == 0:
         raise BadTokens(reason or "token_ids are not a CPU int64 vector of at least one token", where=where)
+    if is_stretched(token_ids):
+        raise BadTokens(f"{token_ids.shape[0]} token ids that are not stored", where=where, hint="send them contiguous")
     ids: Integers = token_ids.numpy()
     return ids
 

@@ -144,7 +144,8 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """token_ids: CPU int64 [N], placeholders already expanded. items: in any order, bundles allowed."""
+    """token_ids: CPU int64 [N], placeholders already expanded, at most a mebibyte more of them than their storage holds.
+    items: in any order, bundles allowed."""
 
     request_id: RequestId
     token_ids: Tensor

@@ -255,6 +255,12 @@ def tokens_in_a_list(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("PREP-014", BadTokens)
+def tokens_of_terabytes(request: Request, spec: TowerSpec) -> Request | None:
+    """Of one stored id, by a stride of 0."""
+    return dataclasses.replace(request, token_ids=torch.ones(1, dtype=torch.int64).expand(2**40), items=())
+
+
+@fault("PREP-014", BadTokens)
 def no_tokens(request: Request, spec: TowerSpec) -> Request | None:
     return dataclasses.replace(request, token_ids=request.token_ids[:0], items=())
 

@@ -119,6 +119,8 @@ def check_tokens(token_ids: Tensor, spec: TowerSpec) -> None:
     if token_ids.device.type != "cpu" or token_ids.dtype != torch.int64 or token_ids.dim() != 1 or not len(token_ids):
         what = f"token ids are {token_ids.dtype} {tuple(token_ids.shape)} on {token_ids.device}"
         raise BadTokens(what, hint="send a CPU int64 vector of at least one token")
+    if token_ids.nbytes > token_ids.untyped_storage().nbytes() + 2**20:
+        raise BadTokens(f"{len(token_ids)} token ids that store far fewer", hint="send them contiguous")
     outside = (token_ids < 0) | (token_ids >= spec.vocab_size)
     outside &= ~torch.isin(token_ids, placeholders(spec))
     if outside.any():
