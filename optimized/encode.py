@@ -155,14 +155,19 @@ class PackingEncoder:
         return [result for job in jobs for result in self.attempt([job])]
 
     def failure(self, item: Item, error: Exception) -> EncodingFailed:
-        failure = EncodingFailed(f"{self.spec.name} on one {item.modality.value}: {type(error).__name__}: {error}")
+        said = "".join(traceback.format_exception_only(error)).strip()  # whatever its __str__ does
+        failure = EncodingFailed(f"{self.spec.name} on one {item.modality.value}: {said}")
         failure.__cause__ = error
         # Frames would keep the payloads alive for as long as somebody keeps the error, so only their text stays.
         failure.add_note("".join(traceback.format_exception(error)))
-        cause: BaseException | None = error
-        while cause is not None:
-            cause.__traceback__ = None
-            cause = cause.__cause__ or cause.__context__
+        waiting: list[BaseException | None] = [error]
+        seen = set[int]()
+        while waiting:
+            one = waiting.pop()
+            if one is not None and id(one) not in seen:
+                seen.add(id(one))
+                one.__traceback__ = None
+                waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
         return failure
 
     def call(self, jobs: Sequence[Job]) -> list[Encoded]:

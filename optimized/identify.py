@@ -48,6 +48,8 @@ def unusable(value: object) -> str:
         return "a meta tensor has no values"
     if value.requires_grad:
         return "the tensor requires grad"
+    if value.numel() > 0 and value.untyped_storage().size() == 0:
+        return "the tensor's storage was given back"
     return ""
 
 

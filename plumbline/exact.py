@@ -16,7 +16,7 @@ from torch import Tensor
 
 from plumbline.closed_form import FAULT_BYTE, extra_numbers, head_code, text_code
 from plumbline.interface import Encoded, Layout, Modality, Packed, PackedItem, Tower, TowerSpec
-from plumbline.scenario import VOCABULARY, TowerRecipe, mix
+from plumbline.scenario import ITEMSIZE, VOCABULARY, TowerRecipe, mix
 
 _VIEWS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -68,7 +68,8 @@ class UnsteadyTower:
     def __call__(self, packed: Packed) -> Encoded:
         self._calls += 1
         if self._calls - 1 in self._failing:
-            raise TowerFault("there was no memory for this call")
+            error = TowerFault("there was no memory for this call")
+            raise error from error  # a ring, in which whoever looks for the first cause goes round for ever
         return self._tower(packed)
 
 
@@ -100,8 +101,11 @@ class ExactTower:
         for item in packed.items:
             first = packed.patches[at : at + 1]
             at += sum(item.parts)
-            if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
-                raise TowerFault("the exact tower was given a faulty item")
+            try:
+                if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
+                    raise ValueError("an item of nothing but faults")
+            except ValueError as error:  # whose frame holds the patches, as that of an error of torch does
+                raise TowerFault("the exact tower was given a faulty item") from error
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)
@@ -182,9 +186,7 @@ def exact_spec(recipe: TowerRecipe) -> TowerSpec:
         side_levels=recipe.side_levels,
         vocab_size=VOCABULARY,
         dtype=getattr(torch, recipe.row_dtype),
-        payload_dtypes=frozenset(
-            {torch.float32, torch.int32, torch.bfloat16, torch.float16, torch.int16, torch.float64, torch.uint8}
-        ),
+        payload_dtypes=frozenset(getattr(torch, name) for name in ITEMSIZE),
         layouts=layouts,
         moves_input=recipe.moves_input,
     )

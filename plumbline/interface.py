@@ -208,7 +208,8 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """embeds: [N, hidden_size]. mask: CPU bool [N], the placeholder positions. side: [mask.sum(), hidden_size] each."""
+    """embeds: [N, hidden_size]. mask: CPU bool [N], the placeholder positions. side: [mask.sum(), hidden_size] each. All of them
+    are the caller's, who may write into them."""
 
     embeds: Tensor
     mask: Tensor

@@ -155,6 +155,17 @@ def payload_on_meta(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("PREP-008", BadPayload)
+def payload_freed(request: Request, spec: TowerSpec) -> Request | None:
+    """As what shards weights or recycles buffers leaves a tensor: its shape without its memory."""
+    payload = plain_payload(request)
+    if payload is None or not payload.numel():
+        return None
+    freed = payload.clone()
+    freed.untyped_storage().resize_(0)
+    return with_first(request, payload=freed)
+
+
+@fault("PREP-008", BadPayload)
 def payload_not_a_tensor(request: Request, spec: TowerSpec) -> Request | None:
     payload = plain_payload(request)
     return with_first(request, payload=[[1.0, 2.0]]) if payload is not None else None

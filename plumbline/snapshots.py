@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ def snapshot(request: Request) -> object:
                 or value.requires_grad
                 or value.is_complex()
                 or value.nbytes > MOST
+                or not value.untyped_storage().nbytes()
             ):
                 return id(value)
             raw = (
@@ -47,7 +49,7 @@ def snapshot(request: Request) -> object:
             return value.dtype, value.shape, value.stride(), raw
         if isinstance(value, tuple):
             return tuple(freeze(v) for v in value)
-        return repr(value) if not isinstance(value, dict) else tuple((k, freeze(v.value)) for k, v in value.items())
+        return repr(value) if not isinstance(value, Mapping) else tuple((k, freeze(v.value)) for k, v in value.items())
 
     return (
         request.request_id,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from traceback import format_exception_only
 
 import torch
 from torch import Tensor
@@ -73,7 +74,8 @@ def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
         encoded = tower(packed)
         levels = [(tuple(level.shape), level.dtype) for level in (encoded.rows, *encoded.side)]
     except Exception as error:
-        raise EncodingFailed(f"tower {spec.name} raised {type(error).__name__}: {error}") from error
+        said = "".join(format_exception_only(error)).strip()
+        raise EncodingFailed(f"tower {spec.name} raised {said}") from error
     due = [((rows, spec.hidden_size), spec.dtype)] * (1 + spec.side_levels)
     if levels != due:
         raise EncodingFailed(f"tower {spec.name} gave rows {levels}, not {due}")

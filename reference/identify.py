@@ -123,6 +123,8 @@ def dense(tensor: object, error: type[MalformedRequest]) -> Tensor:
         raise error("a tensor on the meta device, which has no values")
     if tensor.requires_grad:
         raise error("a tensor that requires a gradient", hint="detach it")
+    if tensor.numel() and not tensor.untyped_storage().nbytes():
+        raise error("a tensor whose storage was freed", hint="send it before that")
     return tensor
 
 

@@ -49,7 +49,7 @@ MAX_PATCHES = 2**31
 def prepare(requests: Sequence[Request], runtime: Runtime, identify: Identify) -> list[Prepared | Failure]:
     """One result for each request, in order: prepared, or its own failure with a typed error. Requests are only read.
 
-    PREP-006, PREP-009, PREP-012, MOVE-011, ISO-001, ISO-002, ISO-003.
+    PREP-006, PREP-009, PREP-012, PREP-024, MOVE-011, ISO-001, ISO-002, ISO-003.
     """
     results: list[Prepared | Failure] = []
     seen: set[str] = set()
@@ -134,7 +134,7 @@ def placeholders(spec: TowerSpec) -> Tensor:
 
 
 def check_spans(request: Request, spec: TowerSpec) -> None:
-    """Raises BadSpans unless spans cover each placeholder once, and nothing else. ITEM-006, ITEM-007."""
+    """Raises BadSpans unless spans cover each placeholder once, and nothing else. ITEM-006, ITEM-007, PREP-025."""
     tokens = request.token_ids
     covered = torch.zeros(len(tokens), dtype=torch.bool)
     for index, item in enumerate(request.items):

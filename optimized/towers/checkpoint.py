@@ -23,7 +23,11 @@ THETA = 10_000.0
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The fields of ``config.json``. Raises BadCheckpoint."""
-    path = folder / "config.json"
+    return object_of(folder / "config.json")
+
+
+def object_of(path: Path) -> dict[str, Any]:
+    """The fields of a file. Raises BadCheckpoint."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -90,10 +94,21 @@ def require(rules: Mapping[str, bool]) -> None:
 def files_of(folder: Path) -> dict[str, Any]:
     """The open file of each weight, by its full name. Raises BadCheckpoint."""
     try:
-        files: list[Any] = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
+        files: list[Any] = [safe_open(path, framework="pt") for path in shards_of(folder)]
     except (OSError, SafetensorError) as error:
         raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
     return {name: file for file in files for name in file.keys()}  # noqa: SIM118
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """An index, where there is one, says which files count: trainers leave others behind. Raises BadCheckpoint."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    shards = object_of(index).get("weight_map", {})
+    require({f"weight_map of {index.name} must name files": isinstance(shards, Mapping)})
+    names = sorted({str(name) for name in shards.values()})
+    return [folder / name for name in names]
 
 
 class Stored:

@@ -75,8 +75,8 @@ class Qwen3VLTower(GeluTower[Config, Weights]):
             | {
                 "hidden_act must be gelu_pytorch_tanh": vision.get("hidden_act") == "gelu_pytorch_tanh",
                 "num_position_embeddings must be a square": config.side**2 == config.num_position_embeddings,
-                "deepstack_visual_indexes must be layers": set(config.deepstack_visual_indexes)
-                <= set(range(config.depth)),
+                "deepstack_visual_indexes must be layers, ascending": list(config.deepstack_visual_indexes)
+                == sorted(set(config.deepstack_visual_indexes) & set(range(config.depth))),
             }
         )
         return config

@@ -17,14 +17,14 @@ from plumbline.interface import BadCheckpoint
 C = TypeVar("C")
 
 
-def read_json(folder: Path) -> dict[str, Any]:
-    """``config.json`` as it is. Raises BadCheckpoint."""
+def read_json(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A file of the folder as it is. Raises BadCheckpoint."""
     try:
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        raw = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"cannot be read: {error}", where="config.json") from error
+        raise BadCheckpoint(f"cannot be read: {error}", where=name) from error
     if not isinstance(raw, dict):
-        raise BadCheckpoint("is not an object", where="config.json")
+        raise BadCheckpoint("is not an object", where=name)
     return raw
 
 
@@ -74,8 +74,7 @@ def read_weights(folder: Path, inside: str) -> dict[str, Tensor]:
     checkpoint without any such name is that of the tower alone. Raises BadCheckpoint.
     """
     try:
-        paths = sorted(folder.glob("*.safetensors"))
-        files: list[Any] = [safe_open(path, framework="pt") for path in paths]
+        files: list[Any] = [safe_open(path, framework="pt") for path in weight_files(folder)]
         stored = {name: file for file in files for name in file.keys()}  # noqa: SIM118
         names = {match[1]: name for name in stored if (match := re.fullmatch(inside, name))}
         return {
@@ -83,6 +82,19 @@ def read_weights(folder: Path, inside: str) -> dict[str, Tensor]:
         }
     except (OSError, SafetensorError) as error:
         raise BadCheckpoint(f"cannot be read: {error}", where=folder.name) from error
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Those that the index names, where there is one, as other files may be left of other weights. Raises BadCheckpoint."""
+    if not (folder / INDEX).exists():
+        return sorted(folder.glob("*.safetensors"))
+    named = read_json(folder, INDEX).get("weight_map")
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise BadCheckpoint("weight_map must be an object of file names", where=INDEX)
+    return [folder / name for name in sorted(set(named.values()))]
 
 
 def check_shapes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:

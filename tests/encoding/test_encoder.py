@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
+from plumbline.exact import ExactTower, TowerFault, exact_spec
 from plumbline.feature import LocalFeature
-from plumbline.interface import Capability, Encoded, EncodingFailed, PayloadMissing
+from plumbline.interface import Budgets, Capability, Encoded, EncodingFailed, Packed, PayloadMissing
 from plumbline.parts import claimed, image, item_of, rig_of
 from plumbline.resolve import Subject
+from plumbline.rig import build_rig
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
 
 
@@ -153,3 +156,51 @@ def test_a_call_that_failed_changes_no_later_one(subject: Subject, failures: int
     results = rig.encoder.encode([item_of(recipe) for recipe in recipes])
     assert all(right(TowerRecipe(), recipe, result) for recipe, result in zip(recipes, results, strict=True))
     assert [call.patches for call in rig.tower.calls[before:]] == [sum(sizes)]
+
+
+class Silent(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError("it cannot even say what it is")
+
+
+def ring() -> Exception:
+    error = RuntimeError("of itself")
+    error.__cause__ = error
+    return error
+
+
+ODD = {
+    "silent": Silent,
+    "its own cause": ring,
+    "a group": lambda: ExceptionGroup("several", [RuntimeError("one"), ring()]),
+    "no words": AssertionError,
+}
+
+
+class RaisesOnFaults:
+    """The exact tower, but for what it raises."""
+
+    def __init__(self, tower: ExactTower, error: Callable[[], Exception]) -> None:
+        self._tower, self._error = tower, error
+        self.spec, self.epoch = tower.spec, tower.epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        try:
+            return self._tower(packed)
+        except TowerFault:
+            raise self._error() from None
+
+
+@pytest.mark.requirement("ENC-006", "ISO-003")
+@pytest.mark.parametrize("kind", ODD)
+def test_whatever_a_tower_raises_fails_its_item_alone(subject: Subject, kind: str) -> None:
+    spec = exact_spec(TowerRecipe())
+    tower = RaisesOnFaults(ExactTower(TowerRecipe(), spec), ODD[kind])
+    rig = build_rig(subject.implementation, tower, spec, Budgets(0, 64, 64))
+    recipes = [image(1), image(2, fault=True), image(3)]
+    first, failed, last = rig.encoder.encode([item_of(r) for r in recipes])
+    assert isinstance(failed, EncodingFailed), failed
+    assert str(failed)
+    for recipe, found in ((recipes[0], first), (recipes[2], last)):
+        assert isinstance(found, Encoded), found
+        assert torch.equal(bits_of(found.rows), expected_rows(TowerRecipe(), recipe, 0, 0))

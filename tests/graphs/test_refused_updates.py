@@ -142,3 +142,20 @@ def test_an_update_from_the_same_folder_reads_it_again(
         tower.update(folders[0], epoch)
         assert tower.epoch == epoch
         assert_of(tower, subject, folders[epoch], port)
+
+
+@pytest.mark.requirement("NUM-006", "EPOCH-003")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_index_does_not_name_is_none_of_the_checkpoint(subject: Subject, family: str, tmp_path: Path) -> None:
+    """A file of other weights lies beside the right one, before and behind it by name, when it is loaded and updated."""
+    tower, folders = loaded(subject, family, tmp_path)
+    port = HostPort()
+    for epoch, stale in ((1, "a.safetensors"), (2, "z.safetensors")):
+        folder = shutil.copytree(folders[epoch], tmp_path / f"mixed {epoch}")
+        weights = load_file(folder / "model.safetensors")
+        save_file({name: -weight for name, weight in weights.items()}, folder / stale, metadata={"format": "pt"})
+        index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "model.safetensors")}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        tower.update(folder, epoch)
+        assert_of(tower, subject, folders[epoch], port)
+        assert_of(tower_of(subject.implementation, folder, port), subject, folders[epoch], port)

@@ -136,6 +136,7 @@ def test_kimi_has_no_time_for_a_longer_clip(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------------- bad
 
 Damage = Callable[[Path], object]
+INDEX = "model.safetensors.index.json"
 
 EVERYWHERE: list[tuple[Damage, str]] = [
     (lambda f: (f / "config.json").unlink(), "config.json: cannot be read"),
@@ -158,6 +159,9 @@ EVERYWHERE: list[tuple[Damage, str]] = [
     ),
     (lambda f: (f / "model.safetensors").write_bytes(b"short"), "cannot be read"),
     (lambda f: (f / "model.safetensors").unlink(), "5[0-9] weights missing"),
+    (lambda f: (f / INDEX).write_text("{"), "index.json: cannot be read"),
+    (lambda f: (f / INDEX).write_text('{"weight_map": [1]}'), "weight_map"),
+    (lambda f: (f / INDEX).write_text('{"weight_map": {"a": "gone.safetensors"}}'), "cannot be read"),
 ]
 ONLY: dict[str, list[tuple[Damage, str]]] = {
     "qwen3_vl": [
@@ -167,6 +171,8 @@ ONLY: dict[str, list[tuple[Damage, str]]] = {
         (lambda f: rewrite_config(f, deepstack_visual_indexes=2), "deepstack_visual_indexes must be a list"),
         (lambda f: rewrite_config(f, num_position_embeddings=65), "num_position_embeddings must be"),
         (lambda f: rewrite_config(f, deepstack_visual_indexes=[0, 3]), "deepstack_visual_indexes must be"),
+        (lambda f: rewrite_config(f, deepstack_visual_indexes=[1, 0]), "deepstack_visual_indexes must be"),
+        (lambda f: rewrite_config(f, deepstack_visual_indexes=[1, 1]), "deepstack_visual_indexes must be"),
         (lambda f: rewrite_config(f, deepstack_visual_indexes=None), "12 weights unexpected: deepstack_merger_list.0"),
         (lambda f: rewrite_config(f, depth=4), "12 weights missing: blocks.3.attn.proj.bias"),
         (lambda f: rewrite_config(f, depth=2), "12 weights unexpected: blocks.2.attn.proj.bias"),
