@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -70,7 +72,7 @@ def build_item(tower: TowerRecipe, item: ItemRecipe, spans: tuple[tuple[int, int
         payload=parts[0] if len(parts) == 1 else parts,
         spans=spans,
         grid_thw=torch.tensor([item.grid], dtype=torch.int64) if item.grid else None,
-        extras=extras,
+        extras=extras if item.strides == "contiguous" else MappingProxyType(extras),
         given=(_given(item),) if item.given else (),
     )
 

@@ -6,9 +6,9 @@ It drives an implementation through a scenario and writes down what happened; ``
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from plumbline import closed_form
+from plumbline import closed_form, process_state
 from plumbline.build import listed
 from plumbline.engine_requests import make_lazy, place, prepare_all, take_back
 from plumbline.engine_step import Steps
@@ -43,14 +43,26 @@ def run(
     scenario: Scenario, implementation: Implementation, place: Place | None = None, ranks: Ranks | None = None
 ) -> Trace:
     """Runs a scenario through a complete implementation. Raises nothing that the implementation did."""
-    spec = exact_spec(scenario.tower)
     trace = Trace(scenario, implementation.retention)
+    before = process_state.now()
+    for _ in turns(trace, implementation, place, ranks):
+        pass
+    trace.disturbed = process_state.restored(before)
+    return trace
+
+
+def turns(
+    trace: Trace, implementation: Implementation, place: Place | None = None, ranks: Ranks | None = None
+) -> Iterator[None]:
+    """The same into ``trace``, a turn at a time, so that other engines can have theirs in between."""
+    scenario = trace.scenario
+    spec = exact_spec(scenario.tower)
     try:
         tower = UnsteadyTower(ExactTower(scenario.tower, spec), scenario.hiccups)
         rig = build_rig(implementation, tower, spec, budgets_of(scenario), place, ranks)
     except Exception as error:
         trace.crashes.append(Crash("building the parts", "", error))
-        return trace
+        return
     trace.cache_budget = rig.runtime.budgets.cache_bytes
     trace.has_device = rig.port.device.type != "cpu"
     kind = Run
@@ -58,12 +70,11 @@ def run(
         from plumbline.recorded import RecordedRun as kind  # it is a Run itself
     try:
         run = kind(scenario, rig, trace, implementation)
-        run.go()
+        yield from run.go()
         run.finish()
         run.close()
     except Hang as hang:
         trace.crashes.append(Crash("a call", "", hang))
-    return trace
 
 
 class Run:
@@ -78,7 +89,7 @@ class Run:
         self.chunk_index = 0
         self.steps = Steps(rig, trace, self.claims, self._lost)
 
-    def go(self) -> None:
+    def go(self) -> Iterator[None]:
         self._queue()
         tokens = sum(len(e.prepared.token_ids) for e in self.trace.entries)
         last_op = max((op.step for op in self.scenario.ops), default=0)
@@ -90,6 +101,7 @@ class Run:
         )
         limit += (2 + self.scenario.retries + self.scenario.linger) * len(self.trace.entries)
         for number in range(limit):
+            yield
             self._let_go(number)
             for op in self.scenario.ops:
                 if op.step == number:

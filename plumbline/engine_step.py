@@ -44,6 +44,8 @@ class Steps:
         self.lasting: list[tuple[StepRecord, Entry, int, Rows]] = []
         self.unsettled: tuple[StepRecord, Step] | None = None
         self.merged: tuple[Tensor, ...] = ()
+        self.mask: tuple[Tensor, ...] = ()
+        self.ids = torch.empty(0, dtype=torch.int64)
         self.calls_seen = 0
         self.embedding = TokenEmbedding(rig, self.tower.hidden)
 
@@ -133,6 +135,14 @@ class Steps:
             if s.entry is not None and not s.fault:
                 s.entry.touched |= items_of(self.tower, s)
 
+    def _ids(self, ids: Tensor) -> Tensor:
+        """In a buffer that is used for each step's ids, where the host alone reads them."""
+        if self.rig.port.device.type != "cpu":
+            return ids
+        if len(self.ids) < len(ids):
+            self.ids = torch.empty(2 * len(ids), dtype=torch.int64)
+        return self.ids[: len(ids)].copy_(ids)
+
     def _merge(self, record: StepRecord, results: list[Rows | Failure], out: bool) -> None:
         rows = [r for r in results if isinstance(r, Rows)]
         entries = {s.entry.id: s.entry for s in record.scheduled if s.entry}
@@ -141,7 +151,7 @@ class Steps:
             return
         if record.number % 3 == 2:  # as another maker's parts give them
             rows = [Rows(r.request_id, r.lo, r.hi, r.positions, r.rows, r.side) for r in rows]
-        ids = torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows])
+        ids = self._ids(torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows]))
         spec = self.rig.runtime.spec
         shape, device = (len(ids), spec.hidden_size), self.rig.port.device
         buffer = torch.full(shape, float("nan"), dtype=spec.dtype, device=device) if out else None
@@ -150,9 +160,10 @@ class Steps:
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
         merged = self.rig.merge(rows, ids, self.embedding, buffer)
-        if any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged):
+        changed = any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged)
+        if changed or not all(map(torch.Tensor.all, self.mask)):
             record.merge_notes.append("MERGE-008 what an earlier step merged has changed")
-        self.merged = ()
+        self.merged = self.mask = ()
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
 
@@ -166,7 +177,7 @@ class Steps:
             for tensor in (embeds, *side):  # as a model does that adds in place
                 tensor.fill_(OVERWRITTEN)
             if embeds is merged.embeds:  # and no copy of what is on a device
-                self.merged = (embeds, *side)
+                self.merged, self.mask = (embeds, *side), (mask.fill_(True),)
             if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
                 record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
 

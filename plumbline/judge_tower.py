@@ -28,15 +28,17 @@ LITTER = (1 << 6, 1 << 10, 1 << 14)
 
 
 def folders_of(root: Path, **options: Any) -> list[Path]:
-    """Small checkpoints of one configuration, with other weights in each. options: those of ``checkpoint``."""
+    """Small checkpoints of one configuration, with other weights in each, under other names. options: those of ``checkpoint``."""
     first = checkpoint(root / "0", **options)
     found = [first]
+    inside = FAMILIES[options.get("family", "qwen3_vl")].prefix
     for epoch in range(1, EPOCHS):
-        folder = root / str(epoch)
-        folder.mkdir()
-        (folder / "config.json").write_bytes((first / "config.json").read_bytes())
-        weights = {name: value.roll(epoch, 0) for name, value in load_file(first / "model.safetensors").items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        # A trainer may save the tower alone, and another version of a library gives its weights another name in the model.
+        prefix = ("", inside, inside.removeprefix("model."))[epoch % 3]
+        folder = checkpoint(root / str(epoch), prefix, **options)
+        path = folder / "model.safetensors"
+        weights = {name: value.roll(epoch, 0) for name, value in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
         found.append(folder)
     return found
 
@@ -136,7 +138,7 @@ class TowerJudge:
     def tell(self, story: Story) -> Iterator[Served]:
         """The story, on a tower of its own."""
         port, epoch = self.port(), 0
-        tower = self.load(epoch, port)
+        tower, beside = self.load(epoch, port), self.load(epoch, port)
         module = torch.get_device_module(port.device)
         streams = (module.current_stream(), module.Stream())
         for number, step in enumerate(story.steps):
@@ -144,12 +146,16 @@ class TowerJudge:
                 epoch = step.epoch
                 tower.update(self.folders[epoch], epoch)
                 continue
-            with module.stream(streams[step.second_stream]):
+            with module.stream(streams[step.second_stream]), torch.inference_mode(step.inference):
                 levels = levels_of(encode(tower, step, port))
                 seen = tuple(level.clone() for level in levels)
                 for numbers in LITTER:
                     torch.full((numbers,), math.nan, device=port.device)
             yield Served(number, step, epoch, levels, seen)
+        if epoch:  # another tower of the same folder, which was told of no update
+            call = next(step for step in story.steps if isinstance(step, Call))
+            levels = levels_of(encode(beside, call, port))
+            yield Served(len(story.steps), call, 0, levels, tuple(level.clone() for level in levels))
         module.synchronize()
 
     def wrong_of(self, served: Served) -> Iterator[str]:

@@ -28,6 +28,8 @@ class WorkJudge(Bench):
         for crash in self.trace.crashes:
             self.crash(crash)
         self.check("LIFE-002", not self.trace.stuck, "requests were still unfinished when the engine gave up")
+        said = f"afterwards the process had other settings: {', '.join(self.trace.disturbed)}"
+        self.check("ISO-007", not self.trace.disturbed, said)
 
     def lifecycle(self) -> None:
         for e in self.trace.entries:

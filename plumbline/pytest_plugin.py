@@ -6,6 +6,7 @@ Imports torch only when a test needs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable, Generator, Iterator
@@ -111,10 +112,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     from plumbline.explore import watchdog
 
     watched = "workloads" in item.nodeid or item.get_closest_marker("own_watchdog")
-    if ("subject", None) in item.user_properties or watched:
+    if ("subject", None) in item.user_properties:
         return (yield)
-    with watchdog(TEST_SECONDS):
+    with _undisturbed(item), contextlib.nullcontext() if watched else watchdog(TEST_SECONDS):
         return (yield)
+
+
+@contextmanager
+def _undisturbed(item: pytest.Item) -> Iterator[None]:
+    """A test that passes fails where an implementation left the process's arithmetic other than it found it."""
+    from plumbline import process_state
+
+    before = process_state.now(process_state.ARITHMETIC)
+    try:
+        yield
+    except BaseException:
+        process_state.restored(before)
+        raise
+    if changed := process_state.restored(before):
+        item.user_properties.append(("broken", "ISO-007"))
+        pytest.fail(f"afterwards the process had other settings: {', '.join(changed)}", pytrace=False)
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ def rank_cases(draw: Callable[[st.SearchStrategy[Any]], Any], claims: frozenset[
     scenario = dataclasses.replace(draw(scenarios(claims)), hiccups=())
     fault = draw(st.sampled_from(LAZY_FAULTS if scenario.lazy else FAULTS))
     if fault == "lease" and draw(st.booleans()):  # what one rank learns when others are in the next step
-        scenario = dataclasses.replace(scenario, settle_late=True)
+        whole = draw(st.booleans())  # so that requests end before their only step is settled
+        chunks, linger = ((64,), 0) if whole else (scenario.chunks, scenario.linger)
+        scenario = dataclasses.replace(scenario, settle_late=True, chunks=chunks, linger=linger)
     return RankCase(
         scenario=scenario,
         ranks=draw(st.sampled_from(SEVERAL if fault else (*SEVERAL, 1))),

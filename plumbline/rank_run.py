@@ -56,6 +56,9 @@ class RankPlace(Place):
         self.hiccups = case.hiccups
         self._entered = entered
         self.steps: list[Seen] = []
+        self.keeps = case.at % case.ranks == rank
+        self.kept: list[Step] = []
+        """Results of steps that one rank looks at for longer than the others do."""
         self._opened: set[tuple[RequestId, int]] = set()
 
     def tower(self, tower: RecordingTower) -> Tower:
@@ -108,7 +111,10 @@ class RankEmbed:
     def step(self, chunks: Sequence[Chunk]) -> Step:
         seen = Seen()
         self._place.steps.append(seen)
-        return RankStep(self._place.noted(seen, lambda: self._embed.step(chunks)), self._place, seen)
+        step = self._place.noted(seen, lambda: self._embed.step(chunks))
+        if self._place.keeps:
+            self._place.kept.append(step)
+        return RankStep(step, self._place, seen)
 
 
 class RankStep:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from plumbline.engine import Run
 from plumbline.interface import Chunk, EncodingFailed, Failure, Rows
 from plumbline.trace import Entry, Scheduled, StepRecord
@@ -10,11 +12,12 @@ from plumbline.trace import Entry, Scheduled, StepRecord
 class RecordedRun(Run):
     """Nothing is decided here. What the recorded engine still held at the end of its script is finished after it."""
 
-    def go(self) -> None:
+    def go(self) -> Iterator[None]:
         self._queue()
         self.by_index: dict[int, Entry] = {e.submission.index: e for e in self.trace.entries}
         steps = 0
         for act in self.scenario.script:
+            yield
             e = self.by_index.get(act.request)
             if act.kind == "step":
                 self._step(steps, self._recorded(act.chunks))

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 MASK64 = (1 << 64) - 1
 ITEMSIZE = {"float32": 4, "int32": 4, "bfloat16": 2, "float16": 2, "int16": 2, "float64": 8, "uint8": 1}
+ITEMSIZE |= {"float8_e4m3fn": 1, "float8_e5m2": 1, "uint16": 2, "uint32": 4, "uint64": 8}
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ _PARTS = [
     (0, 2),
 ]
 _DTYPES = ["float32", "float32", "bfloat16", "int32", "float16", "int16", "float64", "uint8"]
+_RARE = ["float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64", "uint8"]
+"""Those of which torch lacks some operations."""
 _TWINS = {"float32": "int32", "int32": "float32", "bfloat16": "float16", "float16": "int16", "int16": "bfloat16"}
 _EXTRAS = [
     (ExtraRecipe("fps", 1),),
@@ -123,7 +125,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
     device = not lazy and draw(_CHANCE[2])
     pool: list[ItemRecipe] = []
-    dtypes = draw(_pick([["float32"], _DTYPES]))
+    dtypes = draw(_pick([["float32"], _DTYPES, ["float32"], _DTYPES, _RARE]))
     requests: list[RequestRecipe] = []
     for k in range(draw(st.integers(1, largest))):
         alike = requests and draw(_CHANCE[3])

@@ -44,10 +44,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Call:
-    """Pictures in one call, on the default stream of the device or on a second one."""
+    """Pictures in one call, on the default stream of the device or on a second one. inference: in torch's inference mode."""
 
     pictures: tuple[Picture, ...]
     second_stream: bool = False
+    inference: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Story:
         return any(isinstance(step, Call) and step.second_stream for step in self.steps)
 
 
-def stories(seed: int, videos: bool) -> Iterator[Story]:
-    """One of each kind. videos: some pictures have several frames."""
+def stories(seed: int, videos: bool, inference: bool = True) -> Iterator[Story]:
+    """One of each kind. videos: some pictures have several frames. inference: the device knows torch's inference mode."""
     draw = Draw(random.Random(seed), videos)
     yield Story("GRAPH-001", "equal totals, other partitions", draw.partitions())
     yield Story("GRAPH-002", "a large call, and smaller ones in its place", draw.shrinking())
@@ -81,6 +82,8 @@ def stories(seed: int, videos: bool) -> Iterator[Story]:
     yield Story("GRAPH-004", "many sizes, and the first again", draw.sizes())
     yield Story("GRAPH-005", "the same call many times, and others of its size, images and videos", draw.again())
     yield Story("NUM-001", "long strips beside larger pictures", draw.strips())
+    if inference:
+        yield Story("NUM-001", "some calls in inference mode, of sizes that share a bucket", draw.modes())
     yield Story("EPOCH-003", "other weights between calls", draw.updates())
 
 
@@ -139,6 +142,12 @@ class Draw:
         other = Call((Picture(2 if self.videos else 1, 1, rows // 2, self.random.randrange(4)),) * 2)
         mixed = Call((self.picture(rows // 2), self.picture(rows // 2)))
         return (image,) * 3 + (twin, other, image, mixed) * 2
+
+    def modes(self) -> tuple[Step, ...]:
+        """A warm-up in inference mode, then calls outside of it, and in it again."""
+        first = self.random.choice([True, False])
+        calls = [self.call(count) for count in self.random.sample(range(17, 24), 4)]
+        return tuple(replace(call, inference=(k // 2 % 2 == 0) is first) for k, call in enumerate(calls * 2))
 
     def strips(self) -> tuple[Step, ...]:
         """Sides that the larger picture of their call does not have, shorter and longer than what is usually kept ready."""

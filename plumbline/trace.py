@@ -150,6 +150,8 @@ class Trace:
     stuck: bool = False
     unreleased: list[str] = field(default_factory=list)
     reach: set[str] = field(default_factory=set)
+    disturbed: list[str] = field(default_factory=list)
+    """Settings of the process that were others afterwards."""
 
     def note(self, kind: str, request: str = "", value: int = 0) -> None:
         self.events.append(Event(len(self.steps), kind, request, value))

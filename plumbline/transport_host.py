@@ -37,7 +37,7 @@ _numbers = itertools.count()
 
 def fresh_name() -> str:
     """A domain's name that no other run has."""
-    return f"plumbline-test-{os.getpid()}-{next(_numbers)}"
+    return f"plumbline-test[{os.getpid()}]-{next(_numbers)}"
 
 
 def global_names(name: str) -> list[str]:

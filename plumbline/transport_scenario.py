@@ -79,13 +79,14 @@ class Act:
 
 @dataclass(frozen=True)
 class TransportCase:
-    """pool: payload bytes of all workers together."""
+    """pool: payload bytes of all workers together. start: what the clock shows at first."""
 
     workers: int = 1
     ranks: int = 1
     pool: int = 4096
     requests: tuple[WireRequest, ...] = ()
     acts: tuple[Act, ...] = ()
+    start: float = 0.0
 
     def dumps(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable
 from typing import TypeVar
+
+import numpy as np
 
 from plumbline.interface import Domain, Implementation, PlumblineError, Publisher, Subscriber, Ticket
 from plumbline.own_code import told
@@ -25,6 +28,7 @@ class Stage:
 
     def __init__(self, case: TransportCase, implementation: Implementation, model: Model) -> None:
         self.case, self.implementation, self.model = case, implementation, model
+        model.now = case.start
         self.rows = capacity(implementation, case.pool, case.workers, case.ranks)
         self.reach: set[str] = set()
         self.domain = Domain(fresh_name(), case.workers, case.ranks, case.pool, LEASE_SECONDS, lambda: self.model.now)
@@ -60,6 +64,9 @@ class Stage:
         return story
 
     def publisher(self, worker: int) -> Publisher:
+        """Of a process that draws the same random numbers whenever it starts, as one does that is to be repeatable."""
+        random.seed(0)
+        np.random.seed(0)
         return transport_of(self.implementation, self.domain).publisher(self.number(worker))
 
     def subscriber(self, rank: int) -> Subscriber:

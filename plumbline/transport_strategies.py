@@ -22,6 +22,10 @@ _WEIGHTED = [*_OFTEN, *KINDS, *KINDS]
 _WIDTHS = [16, 16, 16, 1, 3, 7]
 _TEXTS = st.sampled_from([""] * 8 + ["e\u0301", "\u00e9", " ", "a\0", "\ufeff", "\n", "ß", "\U0001f5bc", "k" * 40])
 """What a format or a table that means well would change."""
+_READERS = [*range(16), 0, 2**8 + 1, 2**9 - 1]
+"""By bits: any of the first four ranks, all, or the ninth too."""
+_STARTS = [0.0, 0.0, 1.7e9, *(2**bits / 1000 - 20 for bits in (31, 32)), *(2.0**bits - 20 for bits in (31, 32))]
+"""What a clock shows: nothing, the time of the day, and a moment before words of seconds or milliseconds are full."""
 _CYCLE = ("publish", "deliver", "open", "release")
 _ENDS = [
     *([("cancel", 0)], [("lose_reader", 0)], [("advance", 3), ("collect", 0)]),
@@ -61,7 +65,7 @@ def wire_items(draw: Draw) -> WireItem:
 def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> WireRequest:
     return WireRequest(
         items=tuple(draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))),
-        readers=draw(st.integers(0, 15)),
+        readers=draw(st.sampled_from(_READERS)),
         in_place=draw(in_place),
         fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
         name=draw(_TEXTS),
@@ -94,10 +98,11 @@ def transport_cases(draw: Draw) -> TransportCase:
             acts.append(Act(draw(st.sampled_from(_WEIGHTED)), who, what))
     return TransportCase(
         workers=draw(st.sampled_from([1, 1, 2, 3])),
-        ranks=draw(st.sampled_from([1, 2, 2, 3, 4])),
+        ranks=draw(st.sampled_from([1, 2, 2, 3, 4, 2, 3, 9])),
         pool=draw(st.sampled_from([4096, 8192, 16384, 65536, 1024, 0])),
         requests=tuple(draw(st.lists(wire_requests(), min_size=1, max_size=3))),
         acts=tuple(acts),
+        start=draw(st.sampled_from(_STARTS)),
     )
 
 

@@ -78,7 +78,7 @@ def explore(subject: Subject, cases: int, session_seed: int) -> Report:
             if judge is None:
                 report.uncertified += 1
                 continue
-            for story in stories(seed, Capability.VIDEO in subject.implementation.capabilities):
+            for story in stories(seed, Capability.VIDEO in subject.implementation.capabilities, inference=False):
                 schedule = seed + 1 if seed % 2 or story.two_streams else LATEST
                 with Machine(schedule) as machine, watchdog(STORY_SECONDS):
                     verdicts = judge.judge(story)

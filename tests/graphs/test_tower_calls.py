@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from plumbline.certify import same_bits
 from plumbline.interface import Capability, Checkpoint, Modality
-from plumbline.judge_tower import TowerJudge, families_of, folders_of, row_floor_of
+from plumbline.judge_tower import TowerJudge, encode, families_of, folders_of, row_floor_of, tower_of
+from plumbline.parts import claimed
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint
-from plumbline.tower_calls import Call, Draw, Update, packed, stories
+from plumbline.tower_calls import Call, Draw, Picture, Update, packed, stories
 from reference.towers import load
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -72,3 +74,27 @@ def test_a_call_is_laid_out_as_the_family_wants_it(tmp_path: Path, family: str) 
         assert len(call.cu_seqlens) - 1 == sum(counts)
         rows = sum(p.height * p.width * count for p, count in zip(step.pictures, counts, strict=True))
         assert len(tower(call).rows) == rows
+
+
+@pytest.mark.requirement("ISO-001", "NUM-001")
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
+def test_a_picture_of_many_patches_has_the_same_rows_again(subject: Subject, family: str, tmp_path: Path) -> None:
+    """More than a tower may have planned for, before and after a small one; of frames, so that attention stays small."""
+    claimed(subject, Capability.VIDEO)
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    if family not in families_of(subject.implementation, tmp_path / "each", HostPort()):
+        pytest.skip("not a family of this tower")
+    port, folder = HostPort(), checkpoint(tmp_path / "one", family=family, patch_size=2, depth=2, **SHALLOW[family])
+    tower = tower_of(subject.implementation, folder, port)
+    large, small = Picture(200, 10, 10, 1), Picture(1, 2, 3, 2)
+    rows = [encode(tower, picture, port).rows for picture in (large, small, large)]
+    assert len(rows[0]) == large.frames * large.height * large.width
+    assert same_bits(rows[0], rows[2])
+
+
+SHALLOW: dict[str, dict[str, object]] = {
+    "qwen3_vl": {"deepstack_visual_indexes": [0]},
+    "qwen2_5_vl": {"fullatt_block_indexes": [1], "window_size": 12},
+}
+"""What two layers leave of the lists of layers, and windows of small patches."""

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
 import torch
 
 from plumbline.build import bits_of, build_request, payload_of
+from plumbline.closed_form import placeholder_id
+from plumbline.exact import ExactTower, exact_spec
 from plumbline.interface import (
     BadExtra,
+    Budgets,
     Capability,
     DuplicateRequest,
     Failure,
     Identity,
     Item,
+    Modality,
     PlumblineError,
     Prepared,
+    Request,
+    Source,
 )
+from plumbline.ledger import Ledger
 from plumbline.malformed import FAULTS, break_request
 from plumbline.parts import claimed, image, rig_of
 from plumbline.resolve import Subject
+from plumbline.rig import build_rig
 from plumbline.scenario import Content, GivenRecipe, ItemRecipe, RequestRecipe, TowerRecipe
 
 TILES = TowerRecipe(image="tiles", rows_per_tile=2)
@@ -262,3 +272,65 @@ def test_each_image_of_a_bundle_has_its_own_caller_key(subject: Subject) -> None
     assert isinstance(prepared, Prepared), prepared
     assert [i.given for i in prepared.items] == [(k,) for k in request.items[0].given]
     assert len(set(prepared.identities)) == 3
+
+
+@pytest.mark.requirement("PREP-024")
+def test_a_call_that_was_interrupted_leaves_nothing_for_the_next(subject: Subject) -> None:
+    """By what ``identify`` raises where it should return: a signal's exception, or one of its own."""
+    assert subject.implementation.prepare
+    rig = rig_of(subject.implementation)
+    requests = [build_request(TowerRecipe(), RequestRecipe(f"r{k}", (image(k), image(9)))) for k in range(3)]
+    expected = [rig.prepare([request])[0] for request in requests]
+    interruptions = [KeyboardInterrupt(), MemoryError(), RuntimeError("the pool of threads has ended")]
+
+    def identify(items: Sequence[Item]) -> list[Identity | PlumblineError]:
+        if len(items) == 4 and interruptions:
+            raise interruptions[-1]
+        return rig.identify(items)
+
+    prepare = subject.implementation.prepare(rig.runtime, identify)
+    while interruptions:
+        with contextlib.suppress(BaseException):
+            prepare(requests[:2])
+        interruptions.pop()
+        for request, wanted in zip(reversed(requests), reversed(expected), strict=True):
+            (found,) = prepare([request])
+            assert isinstance(found, Prepared)
+            assert isinstance(wanted, Prepared)
+            assert found.identities == wanted.identities
+            assert torch.equal(found.prefix_keys, wanted.prefix_keys)
+
+
+@pytest.mark.requirement("PREP-025")
+@pytest.mark.parametrize("shape", ["many images", "one video", "long text"])
+def test_preparing_takes_memory_in_proportion(subject: Subject, shape: str) -> None:
+    """Of a valid request that is four times as large, less than eight times as much."""
+    if shape == "one video":
+        claimed(subject, Capability.VIDEO)
+
+    def request(count: int) -> Request:
+        ids = torch.tensor([1, placeholder_id(TowerRecipe(), "image")] * count)
+        spans = tuple((2 * k + 1, 2 * k + 2) for k in range(count))
+        if shape == "long text":
+            return Request("r", ids[:1].repeat(count * 8), ())
+        modality, grid = Modality.IMAGE, torch.ones(count, 3, dtype=torch.int64)
+        if shape == "one video":
+            modality, grid = Modality.VIDEO, torch.tensor([[count, 1, 1]])
+            ids[1::2] = placeholder_id(TowerRecipe(), "video")
+        return Request("r", ids, (Item(modality, Source.PIXELS, torch.zeros(count, 3), spans, grid),))
+
+    budgets = Budgets(0, 64, 1 << 20)
+    spec = exact_spec(TowerRecipe())
+    rig = build_rig(subject.implementation, ExactTower(TowerRecipe(), spec), spec, budgets)
+    taken = []
+    for count in (500, 2000):
+        given = request(count)
+        tracemalloc.start()
+        try:
+            with Ledger() as ledger:
+                (found,) = rig.prepare([given])
+            taken.append(tracemalloc.get_traced_memory()[1] + ledger.allocated)
+        finally:
+            tracemalloc.stop()
+        assert isinstance(found, Prepared), found
+    assert taken[1] < 8 * taken[0], taken

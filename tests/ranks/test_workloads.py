@@ -57,6 +57,17 @@ def test_ranks_agree_on_a_lease_that_is_lost_when_the_next_step_has_begun(
     judged(RankCase(scenario, 3, "lease", at), subject, record_property)
 
 
+@pytest.mark.requirement("RANK-002", "RANK-003")
+@pytest.mark.parametrize("at", range(2))
+def test_ranks_agree_on_a_lease_of_a_request_that_ended_before_it_was_settled(
+    subject: Subject, at: int, record_property: pytest.RecordProperty
+) -> None:
+    claimed(subject, Capability.RANKS, Capability.LAZY)
+    requests = (RequestRecipe("r0", (image(0), image(1))), RequestRecipe("r1", (image(7),)))
+    scenario = Scenario(requests=requests, lazy=True, settle_late=True, running=1)
+    judged(RankCase(scenario, 2, "lease", at), subject, record_property)
+
+
 def judged(case: RankCase, subject: Subject, record_property: pytest.RecordProperty) -> None:
     found = found_in(case, check_ranks(case, subject.implementation)[0])
     if found.findings:

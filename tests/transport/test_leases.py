@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import pytest
 
@@ -406,3 +407,79 @@ def test_a_lease_is_never_taken_for_one_of_long_ago(
                 got.open()
                 got.check()
             new.cancel()
+
+
+@pytest.mark.requirement("POOL-003", "POOL-016")
+def test_however_many_leases_end_at_once_all_come_back(subject: Subject) -> None:
+    """Released by everybody between two collects; then there is room for as many again."""
+    request = WireRequest((WireItem(1, (1,)),))
+    with Both(subject.implementation, pool=1 << 21) as both:
+        publisher = both.publishers[0]
+        for turn in range(2):
+            tickets = [both.publish(request, name=f"{turn} {k}") for k in range(300)]
+            if not publisher.leased:
+                pytest.skip("it leases nothing")
+            for ticket in tickets:
+                for s in both.subscribers:
+                    Received(s, ticket.message).release()
+            publisher.collect()
+            assert publisher.leased == 0, f"turn {turn}"
+
+
+@pytest.mark.requirement("POOL-002", "POOL-003")
+@pytest.mark.parametrize("ranks", [9, 17, 33, 65])
+def test_each_of_many_ranks_counts(subject: Subject, ranks: int) -> None:
+    """Whatever a rank's number is, the place of a payload that it still reads is nobody else's."""
+    with Both(subject.implementation, ranks=ranks, pool=POOL) as both:
+        first = wanted(1)
+        message = both.publish(first).message
+        got = {rank: Received(both.subscribers[rank], message) for rank in (0, ranks // 2, ranks - 1)}
+        for rank in set(range(ranks)) - {ranks - 1}:
+            (got.get(rank) or Received(both.subscribers[rank], message)).release()
+        for k in range(4):
+            both.publish(filler(2 + k, both), 0, name=f"later{k}")
+        assert got[ranks - 1].reads(first)
+        got[ranks - 1].release()
+
+
+@pytest.mark.requirement("POOL-003")
+def test_a_rank_that_starts_again_has_still_released_what_it_released(subject: Subject) -> None:
+    """Before its worker has looked, and without a word to it, as after an orderly end."""
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        before = [both.publish(wanted(k), name=f"before {k}").message for k in range(2)]
+        for message in before:
+            for s in both.subscribers:
+                Received(s, message).release()
+        both.subscribers[1].close()
+        both.subscribers[1] = transport_of(subject.implementation, both.domain).subscriber(1)
+        after = both.publish(wanted(3), name="after").message
+        for s in both.subscribers:
+            s.beat()
+            got = Received(s, after)
+            assert got.reads(wanted(3))
+            got.release()
+        publisher.collect()
+        assert publisher.leased == 0
+
+
+@pytest.mark.requirement("POOL-014", "POOL-001")
+def test_reserved_space_is_the_processor_s_until_it_is_published_or_cancelled(subject: Subject) -> None:
+    """Where nobody keeps the slot or its tensors, but views of them: the images of a bundle, say."""
+    request = wanted(7)
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        slot = written(publisher, request)
+        views = [tensor[:] for tensor in slot.tensors]
+        reserved = publisher.leased
+        del slot
+        gc.collect()
+        publisher.collect()
+        assert publisher.leased == reserved
+        others = [filler(k, both) for k in range(4)]
+        tickets = [both.publish(other, name=f"other {k}") for k, other in enumerate(others)]
+        message = publisher.publish(prepared_of("q", request, views), frozenset({0, 1})).message
+        for s in both.subscribers:
+            assert Received(s, message).reads(request)
+            for other, ticket in zip(others, tickets, strict=True):
+                assert Received(s, ticket.message).reads(other)

@@ -1,0 +1,165 @@
+"""Engines that share a process: in turns with others, after others, and dropped."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from plumbline import engine
+from plumbline.drawing import broken, draw_cases
+from plumbline.explore import HANG_SECONDS, watchdog
+from plumbline.interface import BadCheckpoint, Capability, Encoded, Packed, Rows, Tower
+from plumbline.judge_tower import encode, families_of, tower_of
+from plumbline.parts import image
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort, Place, RecordingTower
+from plumbline.scenario import Op, RequestRecipe, Scenario
+from plumbline.small_tower import FAMILIES, checkpoint
+from plumbline.snapshots import same
+from plumbline.strategies import scenarios
+from plumbline.tower_calls import Call, Picture
+from plumbline.trace import Trace
+
+PAIRS = 60
+
+
+class OtherModel(Place):
+    """Its tower gives the negative of what the exact tower gives."""
+
+    def tower(self, tower: RecordingTower) -> Tower:
+        tower.tower = Negative(tower.tower)
+        return tower
+
+
+class Negative:
+    def __init__(self, tower: Tower) -> None:
+        self._tower, self.spec = tower, tower.spec
+
+    @property
+    def epoch(self) -> int:
+        return self._tower.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._tower.epoch = epoch
+
+    def __call__(self, packed: Packed) -> Encoded:
+        found = self._tower(packed)
+        return Encoded(-found.rows, tuple(-side for side in found.side))
+
+
+def in_turns(scenarios: list[Scenario], subject: Subject) -> list[Trace]:
+    """Of two engines, the second with another model."""
+    traces = [Trace(scenario, subject.implementation.retention) for scenario in scenarios]
+    places = [Place(), OtherModel()]
+    runs = [engine.turns(t, subject.implementation, place) for t, place in zip(traces, places, strict=False)]
+    with watchdog(HANG_SECONDS):
+        for _ in itertools.zip_longest(*runs):
+            pass
+    return traces
+
+
+def results(trace: Trace) -> Iterator[object]:
+    for record in trace.steps:
+        for result in record.results:
+            yield result if isinstance(result, Rows) else (result.request_id, type(result.error))
+    for crash in trace.crashes:
+        yield crash.phase, type(crash.error)
+
+
+def alike(a: Trace, b: Trace) -> bool:
+    return all(
+        same(x, y) if isinstance(x, Rows) and isinstance(y, Rows) else x == y
+        for x, y in itertools.zip_longest(results(a), results(b))
+    )
+
+
+@pytest.mark.requirement("ISO-008")
+def test_engines_in_turns_give_what_each_gives_alone(subject: Subject, request: pytest.FixtureRequest) -> None:
+    """The second one has the same requests or others, and another model: rows of the one are never those of the other."""
+    before: list[Scenario] = []
+
+    def one(scenario: Scenario) -> None:
+        others = [scenario, *before[-1:]]
+        before.append(scenario)
+        for second in others:
+            alone = engine.run(scenario, subject.implementation)
+            other = engine.run(second, subject.implementation, OtherModel())
+            together = in_turns([scenario, second], subject)
+            for which, wanted, found in (("first", alone, together[0]), ("second", other, together[1])):
+                if not alike(wanted, found):
+                    wrong.append(f"the {which} of\n{scenario.dumps()}\n{second.dumps()}")
+                    raise broken("ISO-008")
+
+    wrong: list[str] = []
+    claims = subject.implementation.capabilities
+    draw_cases(scenarios(claims), one, PAIRS, request.config.option.plumbline_seed, False, True)
+    assert not wrong, wrong[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- dropped
+
+
+class Watched(Place):
+    """Notes the tower that the implementation was given, and nothing that would keep it alive."""
+
+    def tower(self, tower: RecordingTower) -> Tower:
+        self.seen = weakref.ref(tower)
+        return tower
+
+
+ENDS = {
+    "done": Scenario(requests=(RequestRecipe(items=(image(1), image(2))), RequestRecipe("b", (image(1),)))),
+    "cut": Scenario(requests=(RequestRecipe(items=(image(1), image(2))),), chunks=(3,), settle_late=True),
+    "failed": Scenario(requests=(RequestRecipe(items=(image(1, fault=True), image(2))),)),
+    "aborted": Scenario(requests=(RequestRecipe(items=(image(1), image(2))),), chunks=(2,), ops=(Op(1, "abort"),)),
+    "refused": Scenario(requests=(RequestRecipe(items=(image(1),), malformed="grid_huge"),)),
+}
+
+
+@pytest.mark.requirement("LIFE-014")
+@pytest.mark.parametrize("end", ENDS)
+def test_a_dropped_engine_leaves_nothing(subject: Subject, end: str) -> None:
+    places = []
+    for lazy in (False, *([True] if Capability.LAZY in subject.implementation.capabilities else [])):
+        places.append(Watched())
+        engine.run(dataclasses.replace(ENDS[end], lazy=lazy), subject.implementation, places[-1])
+    gc.collect()
+    assert not any(place.seen() for place in places), "something keeps its tower"
+
+
+@pytest.mark.requirement("LIFE-014")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_dropped_tower_is_gone(subject: Subject, family: str, tmp_path: Path) -> None:
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    if family not in families_of(subject.implementation, tmp_path / "each", HostPort()):
+        pytest.skip("not a family of this tower")
+    tower = tower_of(subject.implementation, checkpoint(tmp_path / "one", family=family), HostPort())
+    rows: Tensor = encode(tower, Call((Picture(1, 2, 3, 1), Picture(1, 4, 1, 2))), HostPort()).rows
+    seen = weakref.ref(tower)
+    del tower
+    gc.collect()
+    assert rows.isfinite().all()
+    assert seen() is None
+
+
+@pytest.mark.requirement("ISO-007", "EPOCH-004")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_refused_tower_leaves_nothing(subject: Subject, family: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    """Of a dtype that is not the process's. What every test looks at afterwards is what it asks for."""
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    folder = checkpoint(tmp_path, family=family)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BadCheckpoint):
+        tower_of(subject.implementation, folder, HostPort(), dtype)
