@@ -63,8 +63,17 @@ def payload_of(tower: TowerRecipe, item: ItemRecipe) -> tuple[Tensor, ...]:
     return torch.split(whole, list(item.parts)) if item.parts else ()
 
 
-def build_item(tower: TowerRecipe, item: ItemRecipe, spans: tuple[tuple[int, int], ...]) -> Item:
+Shared = dict[ItemRecipe, tuple[Tensor, ...]]
+"""Payload tensors of items that were built, for those that are sent again."""
+
+
+def build_item(
+    tower: TowerRecipe, item: ItemRecipe, spans: tuple[tuple[int, int], ...], shared: Shared | None = None
+) -> Item:
+    """shared: equal recipes get the same tensors."""
     parts = tuple(with_strides(p.clone(), item.strides) for p in payload_of(tower, item))
+    if shared is not None:
+        parts = shared.setdefault(item, parts)
     extras = {e.name: Extra(_extra_value(e.value), e.affects_rows) for e in item.extras}
     return Item(
         modality=Modality(item.modality),
@@ -92,18 +101,18 @@ def listed(request: RequestRecipe) -> tuple[int, ...]:
     return tuple((k + request.listing) % count for k in range(count)) if count else ()
 
 
-def build_request(tower: TowerRecipe, request: RequestRecipe) -> Request:
+def build_request(tower: TowerRecipe, request: RequestRecipe, shared: Shared | None = None) -> Request:
     """A request, its items in listing order, neighbours bundled where the recipe says so and they can be."""
     prompt = closed_form.lay_out(tower, request)
     items: list[Item] = []
     run: list[int] = []
     for index in listed(request):
         if run and not (request.bundle and _can_share(request.items[run[-1]], request.items[index])):
-            items.append(_bundle(tower, request, run, prompt.spans))
+            items.append(_bundle(tower, request, run, prompt.spans, shared))
             run = []
         run.append(index)
     if run:
-        items.append(_bundle(tower, request, run, prompt.spans))
+        items.append(_bundle(tower, request, run, prompt.spans, shared))
     return Request(request.name, torch.tensor(prompt.token_ids, dtype=torch.int64), tuple(items))
 
 
@@ -118,10 +127,14 @@ def _can_share(a: ItemRecipe, b: ItemRecipe) -> bool:
 
 
 def _bundle(
-    tower: TowerRecipe, request: RequestRecipe, run: list[int], spans: tuple[tuple[tuple[int, int], ...], ...]
+    tower: TowerRecipe,
+    request: RequestRecipe,
+    run: list[int],
+    spans: tuple[tuple[tuple[int, int], ...], ...],
+    shared: Shared | None,
 ) -> Item:
     if len(run) == 1 and not (request.bundle and _can_share(request.items[run[0]], request.items[run[0]])):
-        return build_item(tower, request.items[run[0]], spans[run[0]])
+        return build_item(tower, request.items[run[0]], spans[run[0]], shared)
     members = [request.items[i] for i in run]
     first = members[0]
     payloads = [payload_of(tower, m)[0] for m in members]

@@ -19,7 +19,20 @@ Name = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 Count = Annotated[int, Meta(ge=0, le=1 << 24)]
 Size = Annotated[int, Meta(ge=1, le=1 << 24)]
 Position = Annotated[int, Meta(ge=-(1 << 24), le=1 << 24)]
-Dtype = Literal["float32", "int32", "bfloat16", "float16", "int16", "float64", "uint8"]
+Dtype = Literal[
+    "float32",
+    "int32",
+    "bfloat16",
+    "float16",
+    "int16",
+    "float64",
+    "uint8",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "uint16",
+    "uint32",
+    "uint64",
+]
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from plumbline.build import build_request
+from plumbline.build import Shared, build_request
 from plumbline.feature import POISON, LocalFeature, storage_of
 from plumbline.interface import Capability, Payload
 from plumbline.malformed import FAULTS, next_applicable
@@ -27,8 +27,9 @@ def prepare_all(trace: Trace, rig: Rig, claims: frozenset[Capability]) -> None:
         needs = requirements()[FAULTS[fault].requirement].needs
         return needs is None or needs in claims
 
+    shared: Shared | None = {} if scenario.prepare_together else None  # as a caller sends that keeps its pictures
     for index, recipe in enumerate(scenario.requests):
-        request = build_request(scenario.tower, recipe)
+        request = build_request(scenario.tower, recipe, shared)
         fault = ""
         if recipe.malformed:
             at, spec = recipe.malformed_at, rig.runtime.spec
@@ -46,7 +47,7 @@ def _prepare(group: list[Submission], rig: Rig) -> None:
     before = [snapshot(s.request) for s in group]
     counted = rig.identify.items
     try:
-        results = list(rig.prepare([s.request for s in group]))
+        results = list(rig.prepare(tuple(s.request for s in group)))
     except Exception as error:
         for s in group:
             s.result = Crash("prepare", s.request.request_id, error)

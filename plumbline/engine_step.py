@@ -57,7 +57,8 @@ class Steps:
         self._look_again(scheduled)
         self._touch(scheduled)
         try:
-            step = self.rig.embed.step([s.chunk for s in scheduled])
+            chunks = [s.chunk for s in scheduled]
+            step = self.rig.embed.step(chunks if number % 2 else tuple(chunks))
             record.results = list(step.results)
             self._keep_copies(record)
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
@@ -159,7 +160,7 @@ class Steps:
         given: list[Rows] = []
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
-        merged = self.rig.merge(rows, ids, self.embedding, buffer)
+        merged = self.rig.merge(rows if record.number % 2 else tuple(rows), ids, self.embedding, buffer)
         changed = any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged)
         if changed or not all(map(torch.Tensor.all, self.mask)):
             record.merge_notes.append("MERGE-008 what an earlier step merged has changed")

@@ -41,7 +41,8 @@ def encode(items: Sequence[Item], tower: Tower, port: DevicePort) -> list[Encode
     """One result for each item, in order: its rows and side rows, or its own error.
 
     Alone in its call, an item cannot be changed or failed by another, nor share the budget of a call with one.
-    ENC-001, ENC-003, ENC-006, ENC-009, ENC-010, ENC-012, NUM-005.
+    ENC-001, ENC-003, ENC-006, ENC-009, ENC-010, ENC-012, ENC-014, NUM-005. An error that is not typed becomes
+    EncodingFailed, with the error as its cause.
     """
     results: list[Encoded | PlumblineError] = []
     for item in items:
@@ -49,6 +50,10 @@ def encode(items: Sequence[Item], tower: Tower, port: DevicePort) -> list[Encode
             results.append(encode_one(item, tower, port))
         except PlumblineError as error:
             results.append(error)
+        except Exception as error:  # of the tower, the port or a lazy payload
+            failure = EncodingFailed(f"tower {tower.spec.name}: {''.join(format_exception_only(error)).strip()}")
+            failure.__cause__ = error
+            results.append(failure)
     return results
 
 
@@ -56,7 +61,7 @@ def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
     """Rows of one item: from the tower, or as the caller computed them.
 
     A tower that moves its input gets the payload where it is, any other on the port's device. MOVE-001, MOVE-002,
-    ENC-008, ENC-013. Raises PayloadMissing, or EncodingFailed with the tower's exception as its cause.
+    ENC-008, ENC-013. Raises PayloadMissing, EncodingFailed, and what the tower, the port or a lazy payload raises.
     """
     spec = tower.spec
     if item.payload is None:
@@ -70,12 +75,8 @@ def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
         return Encoded(empty, (empty,) * spec.side_levels)
     cu_seqlens = segments(item, spec.layouts[item.modality])
     packed = Packed(patches if spec.moves_input else port.move(patches), cu_seqlens, (tower_item(item),))
-    try:
-        encoded = tower(packed)
-        levels = [(tuple(level.shape), level.dtype) for level in (encoded.rows, *encoded.side)]
-    except Exception as error:
-        said = "".join(format_exception_only(error)).strip()
-        raise EncodingFailed(f"tower {spec.name} raised {said}") from error
+    encoded = tower(packed)
+    levels = [(tuple(level.shape), level.dtype) for level in (encoded.rows, *encoded.side)]
     due = [((rows, spec.hidden_size), spec.dtype)] * (1 + spec.side_levels)
     if levels != due:
         raise EncodingFailed(f"tower {spec.name} gave rows {levels}, not {due}")

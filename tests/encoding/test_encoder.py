@@ -7,15 +7,26 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.exact import ExactTower, TowerFault, exact_spec
+from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.feature import LocalFeature
-from plumbline.interface import Budgets, Capability, Encoded, EncodingFailed, Packed, PayloadMissing
+from plumbline.interface import (
+    Budgets,
+    Capability,
+    Encoded,
+    EncodingFailed,
+    Packed,
+    PayloadMissing,
+    PlumblineError,
+    TowerSpec,
+)
 from plumbline.parts import claimed, image, item_of, rig_of
 from plumbline.resolve import Subject
-from plumbline.rig import build_rig
+from plumbline.rig import Place, RecordingPort, build_rig
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
 
 
@@ -188,7 +199,8 @@ class RaisesOnFaults:
         try:
             return self._tower(packed)
         except TowerFault:
-            raise self._error() from None
+            error = self._error()
+        raise error
 
 
 @pytest.mark.requirement("ENC-006", "ISO-003")
@@ -198,9 +210,54 @@ def test_whatever_a_tower_raises_fails_its_item_alone(subject: Subject, kind: st
     tower = RaisesOnFaults(ExactTower(TowerRecipe(), spec), ODD[kind])
     rig = build_rig(subject.implementation, tower, spec, Budgets(0, 64, 64))
     recipes = [image(1), image(2, fault=True), image(3)]
-    first, failed, last = rig.encoder.encode([item_of(r) for r in recipes])
+    with watchdog(HANG_SECONDS):
+        first, failed, last = rig.encoder.encode([item_of(r) for r in recipes])
     assert isinstance(failed, EncodingFailed), failed
     assert str(failed)
     for recipe, found in ((recipes[0], first), (recipes[2], last)):
         assert isinstance(found, Encoded), found
         assert torch.equal(bits_of(found.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
+
+
+class Overfull(RecordingPort):
+    """There is no room on the device for what begins with a certain number."""
+
+    def __init__(self, spec: TowerSpec, struck: float) -> None:
+        super().__init__(spec)
+        self.struck = struck
+
+    def move(self, tensor: Tensor) -> Tensor:
+        if tensor.dim() > 1 and (tensor == self.struck).any():
+            raise torch.OutOfMemoryError("no room on the device")
+        return super().move(tensor)
+
+
+class OverfullPlace(Place):
+    def __init__(self, struck: float) -> None:
+        self.struck = struck
+
+    def port(self, spec: TowerSpec) -> Overfull:
+        return Overfull(spec, self.struck)
+
+
+@pytest.mark.requirement("ENC-014")
+@pytest.mark.parametrize("struck", [1, 3])
+@pytest.mark.parametrize("patches", [4, 1000])
+def test_what_cannot_be_moved_fails_alone(subject: Subject, struck: int, patches: int) -> None:
+    """An image, or rows of the caller's, among others."""
+    claimed(subject, Capability.PRECOMPUTED)
+    spec, number = exact_spec(TowerRecipe()), 12345.0
+    tower = ExactTower(TowerRecipe(), spec)
+    rig = build_rig(subject.implementation, tower, spec, Budgets(0, patches, 64), OverfullPlace(number))
+    rows = ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(4))
+    recipes = [image(1), image(2), image(3), rows, image(5)]
+    items = [item_of(recipe) for recipe in recipes]
+    payload = items[struck].payload
+    assert isinstance(payload, Tensor)
+    payload[0, 0] = number
+    for index, (recipe, found) in enumerate(zip(recipes, rig.encoder.encode(items), strict=True)):
+        if index == struck:
+            assert isinstance(found, PlumblineError), found
+        else:
+            assert isinstance(found, Encoded), found
+            assert torch.equal(bits_of(found.rows), expected_rows(TowerRecipe(), recipe, 0, 0))

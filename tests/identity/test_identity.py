@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import select
+import signal
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from plumbline.interface import CallerKey, Capability, Extra, Item, Modality, Source, Trust
+from plumbline.interface import CallerKey, Capability, Extra, Identity, Item, Modality, Source, Trust
 from plumbline.parts import claimed, digest_of, identity_of, image, item_of, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -362,3 +364,29 @@ def test_spans_listed_in_another_order_have_other_keys(subject: Subject) -> None
     assert keys[0][0] == keys[1][0]
     assert keys[0][1] != keys[1][1]
     assert keys[0][1:3] == keys[1][3:5]
+
+
+@pytest.mark.requirement("IDENT-007")
+def test_a_child_that_was_forked_has_the_same_digests(subject: Subject) -> None:
+    """After its parent hashed payloads that are large enough for helpers, none of which a fork takes along."""
+    rig = rig_of(subject.implementation)
+    large = [Item(Modality.IMAGE, Source.PIXELS, torch.full((30_000, 3), float(k)), ((0, 30_000),)) for k in range(4)]
+    large = [dataclasses.replace(item, grid_thw=torch.tensor([[1, 1, 30_000]])) for item in large]
+
+    def digests() -> bytes:
+        return b"".join(one.digest for one in rig.identify(large) if isinstance(one, Identity))
+
+    expected, (reading, writing) = digests(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, digests())
+        os._exit(0)
+    try:
+        ready, _, _ = select.select([reading], [], [], 20)
+        assert ready, "the child does not answer"
+        assert os.read(reading, len(expected)) == expected
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)

@@ -7,6 +7,7 @@ import gc
 import itertools
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from plumbline import engine
 from plumbline.drawing import broken, draw_cases
+from plumbline.exact import UnsteadyTower
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import BadCheckpoint, Capability, Encoded, Packed, Rows, Tower
 from plumbline.judge_tower import encode, families_of, tower_of
@@ -35,24 +37,13 @@ class OtherModel(Place):
     """Its tower gives the negative of what the exact tower gives."""
 
     def tower(self, tower: RecordingTower) -> Tower:
-        tower.tower = Negative(tower.tower)
+        tower.tower = Negative(tower.tower, ())
         return tower
 
 
-class Negative:
-    def __init__(self, tower: Tower) -> None:
-        self._tower, self.spec = tower, tower.spec
-
-    @property
-    def epoch(self) -> int:
-        return self._tower.epoch
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
-        self._tower.epoch = epoch
-
+class Negative(UnsteadyTower):
     def __call__(self, packed: Packed) -> Encoded:
-        found = self._tower(packed)
+        found = super().__call__(packed)
         return Encoded(-found.rows, tuple(-side for side in found.side))
 
 
@@ -102,6 +93,26 @@ def test_engines_in_turns_give_what_each_gives_alone(subject: Subject, request: 
     wrong: list[str] = []
     claims = subject.implementation.capabilities
     draw_cases(scenarios(claims), one, PAIRS, request.config.option.plumbline_seed, False, True)
+    assert not wrong, wrong[0]
+
+
+@pytest.mark.requirement("ISO-001")
+def test_parts_that_were_made_in_one_thread_work_in_another(subject: Subject, request: pytest.FixtureRequest) -> None:
+    """As an engine's do whose loop has a thread of its own: they have the results that they have in one thread."""
+
+    def one(scenario: Scenario) -> None:
+        alone, found = engine.run(scenario, subject.implementation), Trace(scenario, subject.implementation.retention)
+        turns = engine.turns(found, subject.implementation)
+        next(turns, None)  # makes the parts
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(list, turns).result(HANG_SECONDS)
+        if not alike(alone, found):
+            wrong.append(scenario.dumps())
+            raise broken("ISO-001")
+
+    wrong: list[str] = []
+    seed = request.config.option.plumbline_seed
+    draw_cases(scenarios(subject.implementation.capabilities), one, PAIRS, seed, False, True)
     assert not wrong, wrong[0]
 
 
