@@ -167,7 +167,11 @@ class PackingEncoder:
             if one is not None and id(one) not in seen:
                 seen.add(id(one))
                 one.__traceback__ = None
-                waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+                waiting += [
+                    one.__cause__,
+                    one.__context__,
+                    *(one.exceptions if isinstance(one, BaseExceptionGroup) else ()),
+                ]
         return failure
 
     def call(self, jobs: Sequence[Job]) -> list[Encoded]:

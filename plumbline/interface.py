@@ -444,7 +444,7 @@ class Checkpoint:
 
 
 class LoadedTower(Tower, Protocol):
-    """A tower from a checkpoint, on ``device``.
+    """A tower from a checkpoint, on ``device``. Called in torch's inference mode or outside of it, one call as the next.
 
     row_floor: each linear gets at least so many rows, padded where there are fewer; may be set between calls.
     linear_shapes: (outputs, inputs) of the linears with few rows to be measured by a certificate of invariance.
@@ -812,7 +812,7 @@ class Implementation:
     """One implementation of the path, or of some parts. A part left out is filled in from the reference, and shown so.
 
     Except cache: None means that no rows are kept across steps. Factories are called many times in one process, and what
-    they return is used in turn, from one thread.
+    they return is used in turn, from one thread at a time, which need not be the one that made it.
     """
 
     name: str

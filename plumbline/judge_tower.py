@@ -80,7 +80,7 @@ class Served:
 
 
 class TowerJudge:
-    """Of one implementation on one device. port: made anew for every tower. row_floor: of every tower.
+    """Of one implementation on one device. port: made anew for every story. row_floor: of every tower.
 
     alone_on: where single pictures are encoded; another device only if it has the same kernels.
     """
@@ -138,7 +138,8 @@ class TowerJudge:
     def tell(self, story: Story) -> Iterator[Served]:
         """The story, on a tower of its own."""
         port, epoch = self.port(), 0
-        tower, beside = self.load(epoch, port), self.load(epoch, port)
+        updated = any(isinstance(step, Update) for step in story.steps)
+        tower, beside = self.load(epoch, port), self.load(epoch, port) if updated else None
         module = torch.get_device_module(port.device)
         streams = (module.current_stream(), module.Stream())
         for number, step in enumerate(story.steps):
@@ -152,7 +153,7 @@ class TowerJudge:
                 for numbers in LITTER:
                     torch.full((numbers,), math.nan, device=port.device)
             yield Served(number, step, epoch, levels, seen)
-        if epoch:  # another tower of the same folder, which was told of no update
+        if beside is not None:  # another tower of the same folder, which was told of no update
             call = next(step for step in story.steps if isinstance(step, Call))
             levels = levels_of(encode(beside, call, port))
             yield Served(len(story.steps), call, 0, levels, tuple(level.clone() for level in levels))

@@ -1,6 +1,6 @@
 """Settings that all code of a process shares, so that whoever changes one changes what others compute.
 
-before = now(); ...; restored(before)       # names of those that changed; they are as before again
+before = now(); ...; restored(before)       # names of those that changed; as before again, where they can be
 """
 
 from __future__ import annotations
@@ -26,12 +26,37 @@ class Setting(NamedTuple):
 
 def _flushes() -> bool:
     """Whether numbers below the normal ones count as zero."""
-    return not bool((torch.tensor([1e-42], dtype=torch.float32) * 1.0).any())
+    return not bool((torch.tensor([1e-42], dtype=torch.float32, device="cpu") * 1.0).any())
 
 
 def _put_environment(before: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(before)
+
+
+def _put_device(before: torch.device) -> None:
+    torch.set_default_device(None if before.type == "cpu" else before)
+
+
+def _precision() -> str:
+    """Torch refuses to say where it was asked for by both of its ways."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "by both ways"
+
+
+def _put_torch_random(before: bytes) -> None:
+    torch.set_rng_state(torch.frombuffer(bytearray(before), dtype=torch.uint8))
+
+
+def _numpy_random() -> tuple[bytes, int]:
+    state: Any = np.random.get_state()
+    return state[1].tobytes(), state[2]
+
+
+def _put_numpy_random(before: tuple[bytes, int]) -> None:
+    np.random.set_state(("MT19937", np.frombuffer(before[0], dtype=np.uint32), before[1], 0, 0.0))
 
 
 def _handler(number: int) -> Setting:
@@ -44,16 +69,16 @@ def _handler(number: int) -> Setting:
 
 SETTINGS = {
     "default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype),
-    "default device": Setting(torch.get_default_device, torch.set_default_device),
+    "default device": Setting(torch.get_default_device, _put_device),
     "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     "inference mode": Setting(torch.is_inference_mode_enabled, lambda _: None),
     "threads of torch": Setting(torch.get_num_threads, torch.set_num_threads),
     "determinism": Setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
-    "precision of products": Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "precision of products": Setting(_precision, torch.set_float32_matmul_precision),
     "small numbers": Setting(_flushes, torch.set_flush_denormal),
-    "random numbers of torch": Setting(lambda: torch.get_rng_state().numpy().tobytes(), lambda _: None),
+    "random numbers of torch": Setting(lambda: torch.get_rng_state().numpy().tobytes(), _put_torch_random),
     "random numbers of Python": Setting(random.getstate, random.setstate),
-    "random numbers of numpy": Setting(lambda: np.random.get_state()[1].tobytes(), lambda _: None),  # type: ignore[index]
+    "random numbers of numpy": Setting(_numpy_random, _put_numpy_random),
     "garbage collection": Setting(gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     "environment": Setting(lambda: dict(os.environ), _put_environment),
     "folder": Setting(os.getcwd, os.chdir),
@@ -64,6 +89,8 @@ SETTINGS = {
 
 ARITHMETIC = ("default dtype", "default device", "gradients", "determinism", "precision of products", "small numbers")
 """Those that no test of an implementation changes by itself."""
+
+RANDOM = ("random numbers of Python", "random numbers of numpy")
 
 State = dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from plumbline import process_state
 from plumbline.interface import Domain, Implementation, PlumblineError, Publisher, Subscriber, Ticket
 from plumbline.own_code import told
 from plumbline.story import Moment, Story
@@ -65,9 +66,13 @@ class Stage:
 
     def publisher(self, worker: int) -> Publisher:
         """Of a process that draws the same random numbers whenever it starts, as one does that is to be repeatable."""
+        before = process_state.now(process_state.RANDOM)
         random.seed(0)
         np.random.seed(0)
-        return transport_of(self.implementation, self.domain).publisher(self.number(worker))
+        try:
+            return transport_of(self.implementation, self.domain).publisher(self.number(worker))
+        finally:
+            process_state.restored(before)
 
     def subscriber(self, rank: int) -> Subscriber:
         return transport_of(self.implementation, self.domain).subscriber(rank)

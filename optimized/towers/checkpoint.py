@@ -101,8 +101,10 @@ def files_of(folder: Path) -> dict[str, Any]:
 
 
 def shards_of(folder: Path) -> list[Path]:
-    """An index, where there is one, says which files count: trainers leave others behind. Raises BadCheckpoint."""
-    index = folder / "model.safetensors.index.json"
+    """The files that count, as transformers has it: trainers leave others behind. Raises BadCheckpoint."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
     if not index.is_file():
         return sorted(folder.glob("*.safetensors"))
     shards = object_of(index).get("weight_map", {})

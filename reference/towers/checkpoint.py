@@ -88,7 +88,12 @@ INDEX = "model.safetensors.index.json"
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Those that the index names, where there is one, as other files may be left of other weights. Raises BadCheckpoint."""
+    """One file of all weights, else those that the index names, else all; what lies beside may be of other weights.
+
+    As transformers reads them. Raises BadCheckpoint.
+    """
+    if (folder / "model.safetensors").exists():
+        return [folder / "model.safetensors"]
     if not (folder / INDEX).exists():
         return sorted(folder.glob("*.safetensors"))
     named = read_json(folder, INDEX).get("weight_map")

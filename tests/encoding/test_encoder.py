@@ -261,3 +261,22 @@ def test_what_cannot_be_moved_fails_alone(subject: Subject, struck: int, patches
         else:
             assert isinstance(found, Encoded), found
             assert torch.equal(bits_of(found.rows), expected_rows(TowerRecipe(), recipe, 0, 0))
+
+
+class Unreadable(LocalFeature):
+    def open(self, device: torch.device) -> Tensor:
+        raise OSError("the file behind it is gone")
+
+
+@pytest.mark.requirement("ENC-014")
+def test_a_payload_whose_opening_raises_anything_fails_alone(subject: Subject) -> None:
+    claimed(subject, Capability.LAZY)
+    rig = rig_of(subject.implementation)
+    recipes = [image(seed) for seed in range(3)]
+    items = [item_of(recipe) for recipe in recipes]
+    assert isinstance(items[1].payload, Tensor)
+    items[1] = dataclasses.replace(items[1], payload=Unreadable(items[1].payload))
+    first, failed, last = rig.encoder.encode(items)
+    assert isinstance(failed, PlumblineError), failed
+    assert right(TowerRecipe(), recipes[0], first)
+    assert right(TowerRecipe(), recipes[2], last)

@@ -146,15 +146,21 @@ def test_an_update_from_the_same_folder_reads_it_again(
 
 @pytest.mark.requirement("NUM-006", "EPOCH-003")
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_the_index_does_not_name_is_none_of_the_checkpoint(subject: Subject, family: str, tmp_path: Path) -> None:
-    """A file of other weights lies beside the right one, before and behind it by name, when it is loaded and updated."""
+def test_files_of_other_weights_lie_beside_the_right_one(subject: Subject, family: str, tmp_path: Path) -> None:
+    """An index names the right one; or all weights are in the one file that needs no index, and the index is an old one. As
+    transformers reads such folders, when they are loaded and when they are updated from."""
     tower, folders = loaded(subject, family, tmp_path)
     port = HostPort()
-    for epoch, stale in ((1, "a.safetensors"), (2, "z.safetensors")):
+    for epoch, right, stale, named in (
+        (1, "model-1.safetensors", "a.safetensors", "model-1.safetensors"),
+        (2, "model-1.safetensors", "z.safetensors", "model-1.safetensors"),
+        (3, "model.safetensors", "model-1.safetensors", "model-1.safetensors"),
+    ):
         folder = shutil.copytree(folders[epoch], tmp_path / f"mixed {epoch}")
-        weights = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").rename(folder / right)
+        weights = load_file(folder / right)
         save_file({name: -weight for name, weight in weights.items()}, folder / stale, metadata={"format": "pt"})
-        index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "model.safetensors")}
+        index = {"metadata": {}, "weight_map": dict.fromkeys(weights, named)}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         tower.update(folder, epoch)
         assert_of(tower, subject, folders[epoch], port)

@@ -379,8 +379,11 @@ def test_a_child_that_was_forked_has_the_same_digests(subject: Subject) -> None:
     expected, (reading, writing) = digests(), os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, digests())
-        os._exit(0)
+        try:
+            os.write(writing, digests())
+        finally:
+            os._exit(0)
+    os.close(writing)
     try:
         ready, _, _ = select.select([reading], [], [], 20)
         assert ready, "the child does not answer"
@@ -389,4 +392,3 @@ def test_a_child_that_was_forked_has_the_same_digests(subject: Subject) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(reading)
-        os.close(writing)

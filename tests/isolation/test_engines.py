@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import itertools
+import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,9 +104,10 @@ def test_parts_that_were_made_in_one_thread_work_in_another(subject: Subject, re
         alone, found = engine.run(scenario, subject.implementation), Trace(scenario, subject.implementation.retention)
         turns = engine.turns(found, subject.implementation)
         next(turns, None)  # makes the parts
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(list, turns).result(HANG_SECONDS)
-        if not alike(alone, found):
+        thread = threading.Thread(target=list, args=(turns,), daemon=True)
+        thread.start()
+        thread.join(HANG_SECONDS)
+        if thread.is_alive() or not alike(alone, found):
             wrong.append(scenario.dumps())
             raise broken("ISO-001")
 
@@ -156,7 +157,10 @@ def test_a_dropped_tower_is_gone(subject: Subject, family: str, tmp_path: Path) 
         pytest.skip("not a family of this tower")
     tower = tower_of(subject.implementation, checkpoint(tmp_path / "one", family=family), HostPort())
     rows: Tensor = encode(tower, Call((Picture(1, 2, 3, 1), Picture(1, 4, 1, 2))), HostPort()).rows
-    seen = weakref.ref(tower)
+    try:
+        seen = weakref.ref(tower)
+    except TypeError:
+        pytest.skip("its tower takes no weak references")
     del tower
     gc.collect()
     assert rows.isfinite().all()

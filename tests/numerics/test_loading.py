@@ -159,9 +159,9 @@ EVERYWHERE: list[tuple[Damage, str]] = [
     ),
     (lambda f: (f / "model.safetensors").write_bytes(b"short"), "cannot be read"),
     (lambda f: (f / "model.safetensors").unlink(), "5[0-9] weights missing"),
-    (lambda f: (f / INDEX).write_text("{"), "index.json: cannot be read"),
-    (lambda f: (f / INDEX).write_text('{"weight_map": [1]}'), "weight_map"),
-    (lambda f: (f / INDEX).write_text('{"weight_map": {"a": "gone.safetensors"}}'), "cannot be read"),
+    (lambda f: indexed(f, "{"), "index.json: cannot be read"),
+    (lambda f: indexed(f, '{"weight_map": [1]}'), "weight_map"),
+    (lambda f: indexed(f, '{"weight_map": {"a": "gone.safetensors"}}'), "cannot be read"),
 ]
 ONLY: dict[str, list[tuple[Damage, str]]] = {
     "qwen3_vl": [
@@ -212,6 +212,12 @@ ONLY: dict[str, list[tuple[Damage, str]]] = {
         ),
     ],
 }
+
+
+def indexed(folder: Path, index: str) -> None:
+    """In a file of another name, and with such an index."""
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    (folder / INDEX).write_text(index)
 
 
 def replaced(folder: Path, **changes: object) -> None:

@@ -281,18 +281,19 @@ def test_a_call_that_was_interrupted_leaves_nothing_for_the_next(subject: Subjec
     rig = rig_of(subject.implementation)
     requests = [build_request(TowerRecipe(), RequestRecipe(f"r{k}", (image(k), image(9)))) for k in range(3)]
     expected = [rig.prepare([request])[0] for request in requests]
-    interruptions = [KeyboardInterrupt(), MemoryError(), RuntimeError("the pool of threads has ended")]
+    armed: list[BaseException] = []
 
     def identify(items: Sequence[Item]) -> list[Identity | PlumblineError]:
-        if len(items) == 4 and interruptions:
-            raise interruptions[-1]
+        if armed:
+            raise armed.pop()
         return rig.identify(items)
 
     prepare = subject.implementation.prepare(rig.runtime, identify)
-    while interruptions:
-        with contextlib.suppress(BaseException):
+    for interruption in (KeyboardInterrupt(), MemoryError(), RuntimeError("the pool of threads has ended")):
+        armed.append(interruption)
+        with contextlib.suppress(Exception, KeyboardInterrupt):
             prepare(requests[:2])
-        interruptions.pop()
+        assert not armed, "it identified nothing"
         for request, wanted in zip(reversed(requests), reversed(expected), strict=True):
             (found,) = prepare([request])
             assert isinstance(found, Prepared)
