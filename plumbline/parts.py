@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from plumbline.build import build_item, build_request
 from plumbline.closed_form import lay_out
 from plumbline.exact import ExactTower, exact_spec
 from plumbline.interface import Budgets, Capability, Failure, Identity, Implementation, Item, Prepared
+from plumbline.judge_tower import families_of
 from plumbline.resolve import Subject
-from plumbline.rig import Rig, build_rig
+from plumbline.rig import HostPort, Rig, build_rig
 from plumbline.scenario import ITEM_PATCHES, Content, ItemRecipe, RequestRecipe, TowerRecipe
 
 About = Callable[[str], AbstractContextManager[None]]
@@ -25,6 +27,14 @@ def claimed(subject: Subject, *capabilities: Capability) -> None:
     missing = [str(c) for c in capabilities if c not in subject.implementation.capabilities]
     if missing:
         pytest.skip(f"not claimed: {', '.join(missing)}")
+
+
+def loads(subject: Subject, family: str, root: Path) -> None:
+    """Skips a test of towers where the subject's own does not load that family. root: for small checkpoints."""
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    if family not in families_of(subject.implementation, root, HostPort()):
+        pytest.skip("not a family of this tower")
 
 
 def rig_of(

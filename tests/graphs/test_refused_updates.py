@@ -16,7 +16,8 @@ from torch import Tensor
 
 from plumbline.certify import same_bits
 from plumbline.interface import BadCheckpoint, LoadedTower
-from plumbline.judge_tower import encode, families_of, folders_of, levels_of, tower_of
+from plumbline.judge_tower import encode, folders_of, levels_of, tower_of
+from plumbline.parts import loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES
@@ -86,10 +87,7 @@ DAMAGES = [without_the_last_weight, with_a_longer_bias, cut_off, with_other_head
 
 def loaded(subject: Subject, family: str, root: Path) -> tuple[LoadedTower, list[Path]]:
     """The subject's tower with the weights of the first of some folders."""
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
-    if family not in families_of(subject.implementation, root / "each", HostPort()):
-        pytest.skip("not a family of this tower")
+    loads(subject, family, root / "each")
     folders = folders_of(root / "one", family=family)
     return tower_of(subject.implementation, folders[0], HostPort()), folders
 

@@ -11,8 +11,8 @@ import torch
 
 from plumbline.certify import same_bits
 from plumbline.interface import Capability, Checkpoint, Modality
-from plumbline.judge_tower import TowerJudge, encode, families_of, folders_of, row_floor_of, tower_of
-from plumbline.parts import claimed
+from plumbline.judge_tower import TowerJudge, encode, folders_of, row_floor_of, tower_of
+from plumbline.parts import claimed, loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint
@@ -31,11 +31,8 @@ def test_each_picture_has_its_own_rows_in_every_call(
     request: pytest.FixtureRequest,
     say_broken: Callable[[str], None],
 ) -> None:
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
+    loads(subject, family, tmp_path / "each")
     seed = request.config.option.plumbline_seed
-    if family not in families_of(subject.implementation, tmp_path / "each", HostPort()):
-        pytest.skip("not a family of this tower")
     folders = folders_of(tmp_path / "one", family=family)
     floor = row_floor_of(subject.implementation, folders[0], HostPort())
     if floor is None:
@@ -81,10 +78,7 @@ def test_a_call_is_laid_out_as_the_family_wants_it(tmp_path: Path, family: str) 
 def test_a_picture_of_many_patches_has_the_same_rows_again(subject: Subject, family: str, tmp_path: Path) -> None:
     """More than a tower may have planned for, before and after a small one; of frames, so that attention stays small."""
     claimed(subject, Capability.VIDEO)
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
-    if family not in families_of(subject.implementation, tmp_path / "each", HostPort()):
-        pytest.skip("not a family of this tower")
+    loads(subject, family, tmp_path / "each")
     port, folder = HostPort(), checkpoint(tmp_path / "one", family=family, patch_size=2, depth=2, **SHALLOW[family])
     tower = tower_of(subject.implementation, folder, port)
     large, small = Picture(200, 10, 10, 1), Picture(1, 2, 3, 2)

@@ -19,8 +19,8 @@ from plumbline.drawing import broken, draw_cases
 from plumbline.exact import UnsteadyTower
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import BadCheckpoint, Capability, Encoded, Packed, Rows, Tower
-from plumbline.judge_tower import encode, families_of, tower_of
-from plumbline.parts import image
+from plumbline.judge_tower import encode, tower_of
+from plumbline.parts import image, loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort, Place, RecordingTower
 from plumbline.scenario import Op, RequestRecipe, Scenario
@@ -151,10 +151,7 @@ def test_a_dropped_engine_leaves_nothing(subject: Subject, end: str) -> None:
 @pytest.mark.requirement("LIFE-014")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_dropped_tower_is_gone(subject: Subject, family: str, tmp_path: Path) -> None:
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
-    if family not in families_of(subject.implementation, tmp_path / "each", HostPort()):
-        pytest.skip("not a family of this tower")
+    loads(subject, family, tmp_path / "each")
     tower = tower_of(subject.implementation, checkpoint(tmp_path / "one", family=family), HostPort())
     rows: Tensor = encode(tower, Call((Picture(1, 2, 3, 1), Picture(1, 4, 1, 2))), HostPort()).rows
     try:

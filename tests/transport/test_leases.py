@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+from collections.abc import Sequence
 
 import pytest
+from torch import Tensor
 
 from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineError, Publisher, Slot
 from plumbline.profiles import PROFILES
@@ -291,6 +293,17 @@ def written(publisher: Publisher, request: WireRequest) -> Slot:
     return slot
 
 
+def assert_published_among_others(both: Both, request: WireRequest, payloads: Sequence[Tensor]) -> None:
+    """The pool is filled up before: all ranks read this request's payloads, and the others'."""
+    others = [filler(k, both) for k in range(4)]
+    tickets = [both.publish(other, name=f"other {k}") for k, other in enumerate(others)]
+    message = both.publishers[0].publish(prepared_of("q", request, payloads), frozenset({0, 1})).message
+    for s in both.subscribers:
+        assert Received(s, message).reads(request)
+        for other, ticket in zip(others, tickets, strict=True):
+            assert Received(s, ticket.message).reads(other)
+
+
 @pytest.mark.requirement("POOL-014")
 def test_a_processor_writes_in_place(subject: Subject) -> None:
     request = wanted(7)
@@ -324,13 +337,7 @@ def test_a_processor_may_take_its_time(subject: Subject) -> None:
             for s in both.subscribers:
                 s.beat()
             publisher.collect()
-        others = [filler(k, both) for k in range(4)]
-        tickets = [both.publish(other, name=f"other {k}") for k, other in enumerate(others)]
-        message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset({0, 1})).message
-        for s in both.subscribers:
-            assert Received(s, message).reads(request)
-            for other, ticket in zip(others, tickets, strict=True):
-                assert Received(s, ticket.message).reads(other)
+        assert_published_among_others(both, request, slot.tensors)
 
 
 @pytest.mark.requirement("POOL-015")
@@ -476,10 +483,4 @@ def test_reserved_space_is_the_processor_s_until_it_is_published_or_cancelled(su
         gc.collect()
         publisher.collect()
         assert publisher.leased == reserved
-        others = [filler(k, both) for k in range(4)]
-        tickets = [both.publish(other, name=f"other {k}") for k, other in enumerate(others)]
-        message = publisher.publish(prepared_of("q", request, views), frozenset({0, 1})).message
-        for s in both.subscribers:
-            assert Received(s, message).reads(request)
-            for other, ticket in zip(others, tickets, strict=True):
-                assert Received(s, ticket.message).reads(other)
+        assert_published_among_others(both, request, views)
