@@ -199,7 +199,7 @@ class Table:
         self.num_embeddings, self._embed_tokens = spec.vocab_size, embed_tokens
 
     def __call__(self, ids: Tensor) -> Tensor:
-        return self._embed_tokens(ids)
+        return self._embed_tokens(ids).clone()  # as that of an embedding layer is, which keeps none of it
 
 
 class LanguageModel:

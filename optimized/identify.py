@@ -196,7 +196,7 @@ class Identifier:
 
     def decimal(self, name: str, value: int) -> bytes:
         try:
-            return str(value).encode()
+            return str(int(value)).encode()
         except ValueError as error:  # Python refuses thousands of digits, whose conversion takes quadratic time
             raise BadExtra(f"extra {name!r}: an integer of {value.bit_length()} bits") from error
 

@@ -290,7 +290,7 @@ class Preparer:
             if not isinstance(values, tuple) or (extra.per_image and len(values) != images):
                 raise BadExtra(f"extra {name!r} is not a tuple of one value for each of {images} images", where=where)
             for value in values:
-                if type(value) not in SCALARS and (not isinstance(value, Tensor) or self.is_foreign(value)):
+                if not isinstance(value, SCALARS) and (not isinstance(value, Tensor) or self.is_foreign(value)):
                     raise BadExtra(
                         f"extra {name!r}: {type(value).__name__}", where=where, hint="a scalar or a CPU tensor"
                     )

@@ -171,9 +171,9 @@ class Run:
                     self._expect("admit_twice", "DuplicateRequest", lambda e=e: self.rig.embed.admit(e.prepared))  # type: ignore[misc]
                     break
         elif op.kind == "unknown":
-            gone = [e.id for e in self.trace.entries if e.state in ("done", "aborted", "failed")]
-            free = [i for i in gone if not any(e.id == i and e.admitted for e in self.trace.entries)]
-            name = free[-1] if free else "nobody"
+            known = {e.id for e in self.trace.entries if e.admitted}
+            absent = [e.id for e in self.trace.entries if e.id not in known] or ["nobody"]  # gone, or to come
+            name = absent[op.request % len(absent)]
             self._expect("retract_unknown", "UnknownRequest", lambda: self.rig.embed.retract(name))
             self._expect("finish_unknown", "UnknownRequest", lambda: self.rig.embed.finish(name))
 
@@ -347,8 +347,10 @@ class Run:
         record = self.steps.call(number, scheduled)
         for e in self.trace.entries:
             for index, features in e.features.items():
-                if index not in e.touched and any("open" in f.events for f in features):
-                    record.opened_early.append(f"request {e.id}, item {index}")
+                opens = sum(f.events.count("open") for f in features)
+                if opens > e.opens.get(index, 0):
+                    record.opened.append((e, index))
+                e.opens[index] = opens
             self._note_released(e)
         if not self.trace.crashes:
             self._advance(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -82,7 +83,10 @@ def place(entry: Entry, rig: Rig) -> None:
             items[index] = rig.place.placed(items[index])
     entry.lent = rig.port.device.type == "cpu"
     if entry.lent:
-        items = [dataclasses.replace(item, payload=_own(item.payload)) for item in items]
+        tensors = {id(p): p for item in items for p in parts_of(item.payload) if isinstance(p, Tensor)}
+        own = (_in_one_piece if entry.submission.index % 2 else _apart)(list(tensors.values()))
+        owned = dict(zip(tensors, own, strict=True))
+        items = [dataclasses.replace(item, payload=_replaced(item.payload, owned)) for item in items]
     entry.prepared = dataclasses.replace(entry.prepared, items=tuple(items))
 
 
@@ -95,12 +99,31 @@ def take_back(entry: Entry) -> None:
                     storage_of(part).fill_(POISON)
 
 
-def _own(payload: Payload) -> Payload:
-    """The same tensors in other memory, with the same strides."""
+def _replaced(payload: Payload, owned: Mapping[int, Tensor]) -> Payload:
+    """owned: by the ids of the tensors that they replace."""
     if isinstance(payload, tuple):
-        return tuple(_own(part) for part in payload)  # type: ignore[misc]
-    if not isinstance(payload, Tensor):
-        return payload
-    copy = torch.empty(0, dtype=payload.dtype)
-    copy.set_(storage_of(payload).clone().untyped_storage(), payload.storage_offset(), payload.shape, payload.stride())
-    return copy
+        return tuple(owned.get(id(part), part) for part in payload)
+    return owned.get(id(payload), payload)
+
+
+def _apart(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same tensors in other memory, each with a whole storage of its own, and the same strides."""
+    return [_view(storage_of(t).clone(), int(t.storage_offset()), t) for t in tensors]
+
+
+def _in_one_piece(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Cut out of one piece of memory that they fill, the last first, as a caller does that has a buffer of his own."""
+    plain = [t for t in tensors if t.is_contiguous() and not (t.is_conj() or t.is_neg())]
+    plain.sort(key=Tensor.element_size)  # so that each lies at a multiple of its element's size
+    whole = torch.empty(sum(t.nbytes for t in plain), dtype=torch.uint8)
+    owned, end = {}, 0
+    for t in plain[::-1]:
+        start, end, at = end, end + t.nbytes, t.storage_offset() * t.element_size()
+        whole[start:end] = storage_of(t)[at : at + t.nbytes]
+        owned[id(t)] = _view(whole, start // t.element_size(), t)
+    return [owned[id(t)] if id(t) in owned else _apart([t])[0] for t in tensors]
+
+
+def _view(memory: Tensor, offset: int, like: Tensor) -> Tensor:
+    """Elements of ``memory``, from ``offset`` on, with the dtype, shape and strides of ``like``."""
+    return torch.empty(0, dtype=like.dtype).set_(memory.untyped_storage(), offset, like.shape, like.stride())

@@ -11,24 +11,32 @@ from plumbline.interface import Capability, Failure, Merged, Rows, Step
 from plumbline.rig import Rig
 from plumbline.scenario import VOCABULARY
 from plumbline.snapshots import copy_of, same
-from plumbline.trace import Crash, Entry, Scheduled, StepRecord, Trace, items_of
+from plumbline.trace import Crash, Entry, Scheduled, StepRecord, Trace
 
 OVERWRITTEN = -999
 """In the place of merged embeddings when they were looked at: nobody's row, and nobody's embedding."""
 
 
 class TokenEmbedding:
-    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range."""
+    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range. Where
+    the host alone reads its result, that is the same memory each time, as of a language model in a captured graph."""
 
     def __init__(self, rig: Rig, hidden: int) -> None:
         table = -(torch.arange(VOCABULARY) + 1).to(rig.runtime.spec.dtype)[:, None].expand(VOCABULARY, hidden)
         self.table = rig.port.move(table.contiguous())
         self.place = rig.place
+        self.on_host = rig.port.device.type == "cpu"
+        self.found = self.table[:0]
         self.bad_ids: list[int] = []
 
     def __call__(self, ids: Tensor) -> Tensor:
         self.place.read(ids, self._look)
-        return self.table[ids.clamp(0, VOCABULARY - 1)]
+        rows = self.table[ids.clamp(0, VOCABULARY - 1)]
+        if not self.on_host:
+            return rows
+        if len(self.found) < len(ids):
+            self.found = torch.empty(2 * len(ids), rows.shape[1], dtype=rows.dtype)
+        return self.found[: len(ids)].copy_(rows)
 
     def _look(self, ids: Tensor) -> None:
         self.bad_ids += ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
@@ -55,12 +63,14 @@ class Steps:
         self.trace.steps.append(record)
         moved, late = self.rig.port.moved_bytes, self.trace.scenario.settle_late
         self._look_again(scheduled)
-        self._touch(scheduled)
         try:
             chunks = [s.chunk for s in scheduled]
             step = self.rig.embed.step(chunks if number % 2 else tuple(chunks))
             record.results = list(step.results)
             self._keep_copies(record)
+            for result in step.results:
+                if isinstance(result, Rows):
+                    self._place(record, result.request_id, result.rows, *result.side)
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
             if late:
                 self.settle()
@@ -70,6 +80,8 @@ class Steps:
             self._watch(record, list(step.results))
         except Exception as error:
             self.trace.crashes.append(Crash("step", ", ".join(s.chunk.request_id for s in scheduled), error))
+            if self.trace.has_device:
+                record.results = []  # some may still be the live ones, which only the device can read
         self.rig.place.read(record, self._calls)
         record.moved_bytes = self.rig.port.moved_bytes - moved
         record.cache_bytes = self.rig.cache.nbytes if self.rig.cache else 0
@@ -88,6 +100,11 @@ class Steps:
         for s in record.scheduled:
             if s.entry is not None and s.entry.id in lost:
                 self._lost(s.entry)
+
+    def _place(self, record: StepRecord, whose: str, *tensors: Tensor) -> None:
+        """Notes where rows are that are not where they should be."""
+        wrong = {tensor.device for tensor in tensors} - {self.rig.port.device}
+        record.elsewhere += [f"rows of {whose} are on {device}" for device in wrong]
 
     def _keep_copies(self, record: StepRecord) -> None:
         for k, result in enumerate(record.results):
@@ -131,11 +148,6 @@ class Steps:
 
             self.rig.place.read(now, compare)
 
-    def _touch(self, scheduled: list[Scheduled]) -> None:
-        for s in scheduled:
-            if s.entry is not None and not s.fault:
-                s.entry.touched |= items_of(self.tower, s)
-
     def _ids(self, ids: Tensor) -> Tensor:
         """In a buffer that is used for each step's ids, where the host alone reads them."""
         if self.rig.port.device.type != "cpu":
@@ -161,6 +173,7 @@ class Steps:
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
         merged = self.rig.merge(rows if record.number % 2 else tuple(rows), ids, self.embedding, buffer)
+        self._place(record, "all together", merged.embeds, *merged.side)
         changed = any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged)
         if changed or not all(map(torch.Tensor.all, self.mask)):
             record.merge_notes.append("MERGE-008 what an earlier step merged has changed")

@@ -68,7 +68,8 @@ class Extra:
     """A model-specific value that travels with an item (frame rate, crop box, ...).
 
     value: bool, int, float, str, bytes or CPU tensor; with ``per_image`` a tuple of these, one for each image of a bundle. A
-        tensor shows at most a mebibyte more than its storage holds.
+        tensor shows at most a mebibyte more than its storage holds. What is of a subclass, such as numpy's float64, counts
+        as the plain value that it is.
     affects_rows: whether the tower reads it, so that it belongs to the item's identity.
     """
 
@@ -573,7 +574,9 @@ class Merge(Protocol):
     ) -> Merged:
         """Input embeddings of a step. token_ids: CPU int64, ``ids[lo:hi]`` of each of ``rows``, concatenated.
 
-        embed_tokens: int64 ids inside the vocabulary -> [n, hidden_size]. out: [N, hidden_size] to write into.
+        embed_tokens: int64 ids inside the vocabulary -> [n, hidden_size] of the rows' dtype, in memory that its next call may
+            write again.
+        out: [N, hidden_size] to write into.
         """
         ...
 

@@ -10,7 +10,7 @@ from plumbline.build import bits_of
 from plumbline.interface import Capability, Failure, PlumblineError, Retention, Rows
 from plumbline.judge_work import fingerprint
 from plumbline.scenario import ItemRecipe
-from plumbline.trace import Scheduled, StepRecord
+from plumbline.trace import Scheduled, StepRecord, items_of
 from plumbline.wrong_row import first_wrong, told
 
 
@@ -20,6 +20,8 @@ class StepJudge(Bench):
             self.step(record)
 
     def step(self, record: StepRecord) -> None:
+        if self.trace.has_device:
+            self.check("MOVE-012", not record.elsewhere, f"step {record.number}: {', '.join(record.elsewhere)}")
         if self.crashed and not record.results:
             return
         scheduled = record.scheduled
@@ -43,11 +45,11 @@ class StepJudge(Bench):
             "CHUNK-008", not record.changed, f"step {record.number}: results of {record.changed} changed afterwards"
         )
         if self.trace.scenario.lazy:
-            self.check(
-                "LIFE-007",
-                not record.opened_early,
-                f"step {record.number} opened {record.opened_early} before its chunk",
-            )
+            due = {
+                (s.chunk.request_id, k) for s in scheduled if s.entry and not s.fault for k in items_of(self.tower, s)
+            }
+            early = [f"item {k} of request {e.id}" for e, k in record.opened if (e.id, k) not in due]
+            self.check("LIFE-007", not early, f"step {record.number} opened {', '.join(early)}, and has no chunk of it")
         if self.claimed(Capability.CACHE):
             over = f"step {record.number}: {record.cache_bytes} bytes in a cache of {self.trace.cache_budget}"
             self.check("CACHE-004", record.cache_bytes <= self.trace.cache_budget, over)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from plumbline import closed_form
 from plumbline.bench import REFUSED, Bench
+from plumbline.build import listed
 from plumbline.interface import Capability, Retention
 from plumbline.rig import Fingerprint, content
 from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
@@ -108,6 +109,8 @@ class WorkJudge(Bench):
         self.check(
             "WORK-001", not early, f"{where}: {len(early)} items were encoded whose rows no chunk of the step needs"
         )
+        if self.trace.scenario.lazy and self.trace.retention is not Retention.HOST:
+            self._opened(record, done, where)
         failed = any(call.failed for call in record.calls)
         for f, n in done.items():
             encoded[f, record.epoch] += n
@@ -126,6 +129,13 @@ class WorkJudge(Bench):
             self._batched(record, where)
         if self.claimed(Capability.PORT) and not self.trace.scenario.lazy:
             self._moves(record, needs, done, where)
+
+    def _opened(self, record: StepRecord, done: Counter[Fingerprint], where: str) -> None:
+        """Payloads of items whose rows were at hand, or came from another's payload."""
+        items = [e.submission.recipe.items[listed(e.submission.recipe)[k]] for e, k in record.opened]
+        whole = [i for i in items if not (i.gone or i.fence or i.source == "precomputed")]
+        idle = Counter(fingerprint(self.tower, i) for i in whole if closed_form.row_count(self.tower, i)) - done
+        self.check("LIFE-007", not idle, f"{where}: {idle.total()} payloads were opened of items that were not encoded")
 
     def _batched(self, record: StepRecord, where: str) -> None:
         groups: dict[object, list[int]] = {}

@@ -80,6 +80,7 @@ _PARTS = [
     (3, 2),
     (1, 1),
     (1, 1, 1),
+    (2, 1, 2),
     (4,),
     (0,),
     (5,),
@@ -122,6 +123,8 @@ def _pick(values: Sequence[T]) -> st.SearchStrategy[T]:
 def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     """Scenarios that need nothing beyond ``claims``. largest: requests at most."""
     tower = draw(_pick([t for t in _TOWERS if _tower_needs(t) <= claims]))
+    if draw(_CHANCE[6]):
+        tower = dataclasses.replace(tower, moves_input=not tower.moves_input)
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
     device = not lazy and draw(_CHANCE[2])
     pool: list[ItemRecipe] = []

@@ -68,8 +68,8 @@ class Entry:
     retries: int = 0
     leaves_at: int = 0
     """The step before which it is finished, once it has all its rows."""
-    touched: set[int] = field(default_factory=set)
-    """Items whose positions some chunk reached, so that their payloads may be open."""
+    opens: dict[int, int] = field(default_factory=dict)
+    """How often the payload of each lazy item had been opened when the last step was looked at."""
     underway: set[int] = field(default_factory=set)
     """Items of which this residency was served rows and has rows to come."""
     released: dict[int, int] = field(default_factory=dict)
@@ -104,7 +104,10 @@ class StepRecord:
     cache_bytes: int = 0
     merged: Merged | None = None
     merge_notes: list[str] = field(default_factory=list)
-    opened_early: list[str] = field(default_factory=list)
+    opened: list[tuple[Entry, int]] = field(default_factory=list)
+    """Lazy items, by their number in the request as it is listed, whose payloads were opened since the step before."""
+    elsewhere: list[str] = field(default_factory=list)
+    """Which rows were not on the port's device."""
     changed: list[str] = field(default_factory=list)
     """Requests whose result was another one later."""
 

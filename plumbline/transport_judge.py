@@ -6,6 +6,7 @@ Where the interface leaves room, the model does too: a lease that may have ended
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -83,6 +84,8 @@ class Model:
         self.now = 0.0
         self.beats: dict[int, float] = {}
         self.leases: list[Lease] = []
+        self.reserved: Counter[int] = Counter()
+        """Bytes by worker, of slots that are not published yet."""
         self.dead_workers: dict[int, set[int]] = {}
         """By rank: workers that it was told are dead."""
         self.stale = False
@@ -154,7 +157,7 @@ class Model:
 
     def bounds(self, worker: int) -> tuple[int, int]:
         """The least and the most bytes that may be under a lease, right after a sweep."""
-        low = high = 0
+        low = high = self.reserved[worker]
         for lease in self.leases:
             if lease.worker == worker and not lease.over:
                 parts = lease.parts.values()

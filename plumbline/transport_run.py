@@ -83,6 +83,10 @@ class _Run(WorkerSide, RankSide):
         for rank in self.subscribers:
             for copy in self.copies[rank]:
                 self.released(copy)
+        for (worker, _), (slot, reserved) in self.slots.items():
+            if worker in self.publishers or worker in self.closed_workers:
+                self.must("cancel", "POOL-017", slot.cancel)
+                self.model.reserved[worker] -= reserved
         for rank in sorted(self.killed_ranks):
             for worker, publisher in self.publishers.items():
                 self.must("lost", "POOL-007", lambda p=publisher, r=rank: p.lost(r))  # type: ignore[misc]

@@ -32,7 +32,7 @@ SPEC = exact_spec(TowerRecipe(hidden=WIDTH, patch_shape=(WIDTH,)))
 KINDS = (
     *("publish", "deliver", "open", "read", "check", "release", "cancel", "beat", "advance", "collect"),
     *("lose_reader", "kill_reader", "lose_worker", "kill_worker", "close_worker", "close_reader", "corrupt", "reserve"),
-    *("restart_reader", "restart_worker", "release_part"),
+    *("restart_reader", "restart_worker", "release_part", "keep"),
 )
 
 

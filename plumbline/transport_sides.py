@@ -44,24 +44,25 @@ class WorkerSide(Stage):
         if request.fault and request.items:
             self._fail_to_publish(worker, request, readers, before)
             return
-        slot = (
-            self._reserved(publisher, request, readers)
-            if request.in_place and not any(i.held for i in request.items)
-            else None
-        )
-        reserved = publisher.leased - before
-        prepared = prepared_of(name, request, None if slot is None else slot.tensors)
+        slot, reserved = self.slots.pop((worker, number), (None, 0))
+        self.model.reserved[worker] -= reserved
+        before -= reserved
+        if slot is None and request.in_place:
+            slot = self._reserved(publisher, request, readers)
+            reserved = publisher.leased - before
+        own = prepared_of(name, request)
+        prepared = own if slot is None else prepared_of(name, request, slot.tensors)
         held = frozenset(i for i, item in zip(prepared.identities, request.items, strict=True) if item.held)
         away = [i in held for i in prepared.identities]
         bits = [
             [] if gone else [bits_of(p).clone() for p in parts_of(item.payload) if isinstance(p, Tensor)]
-            for gone, item in zip(away, prepared.items, strict=True)
+            for gone, item in zip(away, own.items, strict=True)
         ]
         ticket = self.must("publish", "ISO-001", lambda: publisher.publish(prepared, readers, held))
         taken = publisher.leased - before
         self.model.check("POOL-002", taken >= 0, f"publishing gave back {-taken} bytes of leases that nothing ended")
         if slot is not None:
-            once = taken == reserved
+            once = taken == reserved or (bool(held) and taken < reserved)
             self.model.check(
                 "POOL-014", once, f"{reserved} bytes reserved, {taken} under a lease when published in place"
             )
@@ -106,6 +107,25 @@ class WorkerSide(Stage):
             slot.cancel()
             slot.cancel()
         self.swept(worker)
+
+    def _keep(self, act: Act) -> None:
+        """Reserved and written, for a publication that comes later."""
+        if not self.publishers or not self.case.requests:
+            return
+        worker, number = nth(self.publishers, act.who), act.what % len(self.case.requests)
+        if (worker, number) in self.slots:
+            return
+        self.say(f"worker {worker} writes request {number} into reserved room")
+        self.swept(worker)
+        publisher, request = self.publishers[worker], self.case.requests[number]
+        before = publisher.leased
+        slot = self._reserved(publisher, request, self.case.readers(request))
+        if slot is None:
+            self.moments[-1].lines.append("there is none")
+            return
+        self.slots[worker, number] = slot, publisher.leased - before
+        self.model.reserved[worker] += publisher.leased - before
+        self.reach.add("written before it is published")
 
     def _fail_to_publish(self, worker: int, request: WireRequest, readers: frozenset[int], before: int) -> None:
         publisher = self.publishers[worker]

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from plumbline import process_state
-from plumbline.interface import Domain, Implementation, PlumblineError, Publisher, Subscriber, Ticket
+from plumbline.interface import Domain, Implementation, PlumblineError, Publisher, Slot, Subscriber, Ticket
 from plumbline.own_code import told
 from plumbline.story import Moment, Story
 from plumbline.transport_host import capacity, fresh_name, transport_of
@@ -44,6 +44,8 @@ class Stage:
         self.killed_ranks: set[int] = set()
         self.workers = set(range(case.workers))
         """All that there ever were. A successor's is its predecessor's plus ``case.workers``."""
+        self.slots: dict[tuple[int, int], tuple[Slot, int]] = {}
+        """Reserved, written, and not published yet: with their bytes, by worker and number of the request."""
         self.tickets: list[tuple[Lease, Ticket]] = []
         self.copies: dict[int, list[Copy]] = {r: [] for r in range(case.ranks)}
         self.moments: list[Moment] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -63,8 +64,11 @@ def wire_items(draw: Draw) -> WireItem:
 
 @st.composite
 def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> WireRequest:
+    items = draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))
+    if draw(_RARELY):
+        items = [dataclasses.replace(item, held=True) for item in items]
     return WireRequest(
-        items=tuple(draw(st.lists(wire_items(), min_size=draw(st.sampled_from([1, 1, 1, 0])), max_size=3))),
+        items=tuple(items),
         readers=draw(st.sampled_from(_READERS)),
         in_place=draw(in_place),
         fault=draw(st.sampled_from(FAULTS)) if draw(_RARELY) else "",
@@ -75,11 +79,11 @@ def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> Wi
 @st.composite
 def transport_cases(draw: Draw) -> TransportCase:
     """Most acts come as cycles of one publication: to its end, to a fence under its reader and the reuse of its space, or
-    to a cancel and a release that come too late, or payload by payload. The others come one by one."""
+    to a cancel and a release that come too late, payload by payload, or beside reserved room. The others come one by one."""
     acts: list[Act] = []
     for _ in range(draw(st.integers(1, 12))):
         who, what = draw(st.integers(0, 3)), draw(st.integers(0, 31))
-        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts"]))
+        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts", "room"]))
         if form == "fence":
             begun = _CYCLE[: draw(st.sampled_from([3, 3, 2, 1]))]
             after = [("publish", what), *draw(st.sampled_from(_AFTER))]
@@ -88,6 +92,10 @@ def transport_cases(draw: Draw) -> TransportCase:
         elif form == "parts":
             again = [("release_part", what), ("publish", what + 1), ("open", 0), ("release_part", 0), ("publish", what)]
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE[:2]), *again]]
+        elif form == "room":
+            ends = draw(st.sampled_from([[("cancel", 0)], [(k, 0) for k in _CYCLE[1:]], [(k, 0) for k in _CYCLE[1:3]]]))
+            after = [("collect", 0), ("publish", what), ("publish", what + 1), ("deliver", 0), ("open", 0)]
+            acts += [Act(k, who, at) for k, at in [("publish", what), ("keep", what + 1), *ends, *after]]
         elif form == "late":
             again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]

@@ -60,7 +60,7 @@ def encode(items: Sequence[Item], tower: Tower, port: DevicePort) -> list[Encode
 def encode_one(item: Item, tower: Tower, port: DevicePort) -> Encoded:
     """Rows of one item: from the tower, or as the caller computed them.
 
-    A tower that moves its input gets the payload where it is, any other on the port's device. MOVE-001, MOVE-002,
+    A tower that moves its input gets the payload where it is, any other on the port's device. MOVE-001, MOVE-002, MOVE-012,
     ENC-008, ENC-013. Raises PayloadMissing, EncodingFailed, and what the tower, the port or a lazy payload raises.
     """
     spec = tower.spec

@@ -80,7 +80,7 @@ def prefix_keys(token_ids: Tensor, items: Sequence[Item], identities: Sequence[I
 
 
 def encode_value(value: object) -> tuple[bytes, bytes]:
-    """Type and bytes of an extra's value. What this refuses with BadExtra cannot be an extra. PREP-015."""
+    """Type and bytes of an extra's value. What this refuses with BadExtra cannot be an extra. PREP-015, PREP-026."""
     if isinstance(value, bool):  # before int, of which it is a subclass
         return b"bool", bytes([value])
     if isinstance(value, int):

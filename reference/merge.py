@@ -21,7 +21,7 @@ def merge(
     A placeholder is looked up as token 0 and then overwritten, so its own id never reaches the table. Inputs are only
     read; ``out`` [N, hidden_size], where given, is written and returned.
 
-    MERGE-001 to MERGE-005, MERGE-007, MERGE-008. Raises BadTokens, or PlumblineError where ``out`` has another shape.
+    MERGE-001 to MERGE-005, MERGE-007, MERGE-008, CHUNK-009. Raises BadTokens, or PlumblineError where ``out`` has another shape.
     """
     spec, device = runtime.spec, runtime.port.device
     mask = torch.cat([torch.empty(0, dtype=torch.bool), *(chunk_mask(chunk) for chunk in rows)])

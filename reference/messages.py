@@ -37,6 +37,9 @@ DTYPES = {
 }
 
 
+PLAIN: tuple[type, ...] = (int, float, str, bytes)
+
+
 class WireTensor(msgspec.Struct):
     dtype: str
     shape: tuple[int, ...]
@@ -69,16 +72,18 @@ DECODER = msgspec.msgpack.Decoder(tuple[Literal[1], WirePrepared])
 def encode(prepared: Prepared) -> bytes:
     """The message. MSG-001, MSG-005. Raises BadPayload, or MalformedRequest for what msgpack cannot hold."""
     try:
-        return msgspec.msgpack.encode((1, prepared), enc_hook=encode_tensor)
+        return msgspec.msgpack.encode((1, prepared), enc_hook=encode_foreign)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         hint = "integers of 64 bits, text without lone surrogates, readable tensors below 4 GiB"
         raise MalformedRequest(f"it does not fit into a message: {error}", hint=hint) from error
 
 
-def encode_tensor(value: object) -> WireTensor | float:
-    """What msgspec does not know by itself: a tensor with any strides on any device, and numpy's floats. MSG-005, MSG-010."""
-    if isinstance(value, float):
-        return float(value)
+def encode_foreign(value: object) -> WireTensor | int | float | str | bytes:
+    """What msgspec does not know by itself: a tensor with any strides on any device, and subclasses of plain types, as numpy
+    has them. MSG-005, MSG-010, PREP-026."""
+    for plain in PLAIN:
+        if isinstance(value, plain):
+            return plain(value)  # type: ignore[no-any-return]
     tensor = dense(value, BadPayload)
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in DTYPES:

@@ -113,7 +113,18 @@ class Wire(Struct, array_like=True, frozen=True):
     lease: WireLease | None
 
 
-_encoder = Encoder()
+PLAIN: tuple[type, ...] = (int, float, str, bytes)
+
+
+def plain(value: object) -> object:
+    """The value of a subclass, which msgspec refuses where it is no enumeration."""
+    for kind in PLAIN:
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{type(value).__name__} has no place in a message")
+
+
+_encoder = Encoder(enc_hook=plain)
 _decoder = Decoder(Wire)
 
 Places = Mapping[int, int]
@@ -200,12 +211,10 @@ def wire_extra(name: str, extra: Extra, prepared: Prepared) -> WireExtra:
     value, where = extra.value, where_of(prepared)
     if extra.per_image:
         raise BadExtra(f"extra {name!r} is of a bundle", where=where, hint="prepare splits bundles")
-    if isinstance(value, bool | str):
-        return WireExtra(name, extra.affects_rows, value if isinstance(value, bool) else str(value))
+    if isinstance(value, bool | float | str):
+        return WireExtra(name, extra.affects_rows, value)
     if isinstance(value, int):
-        return WireExtra(name, extra.affects_rows, int(value) if -WORD <= value < WORD else wire_integer(value))
-    if isinstance(value, float):
-        return WireExtra(name, extra.affects_rows, float(value))
+        return WireExtra(name, extra.affects_rows, value if -WORD <= value < WORD else wire_integer(value))
     if isinstance(value, bytes):
         return WireExtra(name, extra.affects_rows, WirePart(BYTES, (), memoryview(value)))
     if reason := unusable(value):

@@ -231,6 +231,12 @@ FIXED = (
         requests=tuple(RequestRecipe(f"r{k}", items=(_image(k + 1, 16), _image(k + 101, 80))) for k in range(5)),
         patches_per_call=80,
     ),
+    Scenario(
+        tower=TowerRecipe(moves_input=True),
+        requests=(RequestRecipe("r", items=(_image(1, 4), ItemRecipe("image", "precomputed", None, parts=(3,)))),),
+        chunks=(5,),
+    ),
 )
 """Many calls in one step, one call in each of many steps, rows that are used again from a cache, payloads of one call that come
-on the host and on the device, and more bytes in one step than fit a small buffer, in calls of several sizes."""
+on the host and on the device, more bytes in one step than fit a small buffer, in calls of several sizes, and a caller's own rows
+for a tower that moves what it is given."""

@@ -11,10 +11,12 @@ import torch
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
-from plumbline.interface import Cache, Capability, Chunk, Encoded, Identity, Rows
+from plumbline.exact import ExactTower, exact_spec
+from plumbline.interface import Budgets, Cache, Capability, Chunk, Encoded, Identity, Rows
 from plumbline.parts import About, claimed, float_rows, image, prepared_of, rig_of
 from plumbline.resolve import Subject
-from plumbline.scenario import RequestRecipe, TowerRecipe
+from plumbline.rig import build_rig
+from plumbline.scenario import ITEM_PATCHES, RequestRecipe, TowerRecipe
 
 ROW = 8 * 4
 
@@ -58,11 +60,13 @@ def test_any_order_of_puts_and_gets(
     subject: Subject, seed: int, dtype: torch.dtype, side_levels: int, about: About
 ) -> None:
     """Against a dictionary: what fits exactly, what never fits, no rows at all, keys that are present, other epochs, and
-    entries that somebody still reads when they are evicted."""
+    entries that somebody still reads when they are evicted. With a bound for items that is far below the budget, too."""
     claimed(subject, Capability.CACHE, *[Capability.SIDE_ROWS] * side_levels)
     rng, row = random.Random(seed), 8 * dtype.itemsize * (1 + side_levels)
     tower = TowerRecipe(side_levels=side_levels, row_dtype=str(dtype).removeprefix("torch."))
-    cache = rig_of(subject.implementation, tower, cache_bytes=20 * row).cache
+    most = 5 if seed == 2 else ITEM_PATCHES
+    spec = exact_spec(tower)
+    cache = build_rig(subject.implementation, ExactTower(tower, spec), spec, Budgets(20 * row, 64, most)).cache
     assert cache is not None
     put: dict[tuple[int, int], list[torch.Tensor]] = {}
     read: list[tuple[Encoded, list[torch.Tensor]]] = []
@@ -82,7 +86,7 @@ def test_any_order_of_puts_and_gets(
             put.clear()
         else:
             key = rng.randrange(6), rng.choice([0, 1, 7])
-            entry = entry_of(rng, dtype, rng.choice([0, 1, 2, 3, 5, 8, 20, 21]), side_levels)
+            entry = entry_of(rng, dtype, rng.choice([k for k in (0, 1, 2, 3, 5, 8, 20, 21) if k <= most]), side_levels)
             done = cache.put(name(key[0]), key[1], entry)
             bits, fits = bits_of_entry(entry), size(entry) <= 20 * row
             entry.rows.fill_(1)

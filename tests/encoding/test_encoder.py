@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -58,6 +59,11 @@ def test_results_are_one_for_each_item_in_order(subject: Subject, patches: int) 
 def with_side_rows(subject: Subject) -> TowerRecipe:
     """Of two levels, which can be taken for each other, where the subject has any."""
     return TowerRecipe(side_levels=2 if Capability.SIDE_ROWS in subject.implementation.capabilities else 0)
+
+
+def rows(seed: int) -> ItemRecipe:
+    """Of the caller's."""
+    return ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(seed))
 
 
 def right(tower: TowerRecipe, recipe: ItemRecipe, result: object) -> bool:
@@ -249,8 +255,7 @@ def test_what_cannot_be_moved_fails_alone(subject: Subject, struck: int, patches
     spec, number = exact_spec(TowerRecipe()), 12345.0
     tower = ExactTower(TowerRecipe(), spec)
     rig = build_rig(subject.implementation, tower, spec, Budgets(0, patches, 64), OverfullPlace(number))
-    rows = ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(4))
-    recipes = [image(1), image(2), image(3), rows, image(5)]
+    recipes = [image(1), image(2), rows(3), rows(4), image(5)]
     items = [item_of(recipe) for recipe in recipes]
     payload = items[struck].payload
     assert isinstance(payload, Tensor)
@@ -269,14 +274,24 @@ class Unreadable(LocalFeature):
 
 
 @pytest.mark.requirement("ENC-014")
-def test_a_payload_whose_opening_raises_anything_fails_alone(subject: Subject) -> None:
-    claimed(subject, Capability.LAZY)
+@pytest.mark.parametrize("struck", range(5))
+@pytest.mark.parametrize(
+    "how", [Unreadable, partial(LocalFeature, gone=True), lambda _: None], ids=["error", "gone", "away"]
+)
+def test_whatever_opening_raises_fails_its_item_alone(
+    subject: Subject, how: Callable[[Tensor], LocalFeature | None], struck: int
+) -> None:
+    """Images, and rows of the caller's, in one call."""
+    claimed(subject, Capability.LAZY, Capability.PRECOMPUTED)
     rig = rig_of(subject.implementation)
-    recipes = [image(seed) for seed in range(3)]
+    recipes = [image(1), rows(2), image(3), rows(4), rows(5)]
     items = [item_of(recipe) for recipe in recipes]
-    assert isinstance(items[1].payload, Tensor)
-    items[1] = dataclasses.replace(items[1], payload=Unreadable(items[1].payload))
-    first, failed, last = rig.encoder.encode(items)
-    assert isinstance(failed, PlumblineError), failed
-    assert right(TowerRecipe(), recipes[0], first)
-    assert right(TowerRecipe(), recipes[2], last)
+    for index, item in enumerate(items):
+        assert isinstance(item.payload, Tensor)
+        make = how if index == struck else LocalFeature
+        items[index] = dataclasses.replace(item, payload=make(item.payload))
+    for index, (recipe, found) in enumerate(zip(recipes, rig.encoder.encode(items), strict=True)):
+        if index == struck:
+            assert isinstance(found, PlumblineError), found
+        else:
+            assert right(TowerRecipe(), recipe, found)

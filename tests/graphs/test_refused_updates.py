@@ -129,14 +129,17 @@ def assert_of(tower: LoadedTower, subject: Subject, folder: Path, port: HostPort
 def test_an_update_from_the_same_folder_reads_it_again(
     subject: Subject, family: str, in_place: bool, tmp_path: Path
 ) -> None:
-    """As a trainer leaves it that writes each step's weights to one path: the same names and sizes."""
+    """As a trainer leaves it that writes each step's weights to one path: the same names and sizes. Nothing changes before."""
     tower, folders = loaded(subject, family, tmp_path)
     port = HostPort()
     for epoch in (1, 2, 3):
+        before = [level.clone() for level in levels_of(encode(tower, PICTURES, port))]
         file = folders[0] / "model.safetensors"
         if not in_place:
             file.unlink()
         file.write_bytes((folders[epoch] / file.name).read_bytes())
+        now = levels_of(encode(tower, PICTURES, port))
+        assert all(same_bits(a, b) for a, b in zip(before, now, strict=True)), "without an update"
         tower.update(folders[0], epoch)
         assert tower.epoch == epoch
         assert_of(tower, subject, folders[epoch], port)

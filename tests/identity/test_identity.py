@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import select
@@ -12,7 +13,7 @@ import sys
 import pytest
 import torch
 
-from plumbline.interface import CallerKey, Capability, Extra, Identity, Item, Modality, Source, Trust
+from plumbline.interface import CallerKey, Capability, Extra, Identity, Item, Modality, PlumblineError, Source, Trust
 from plumbline.parts import claimed, digest_of, identity_of, image, item_of, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -392,3 +393,48 @@ def test_a_child_that_was_forked_has_the_same_digests(subject: Subject) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(reading)
+
+
+ODD: dict[str, tuple[Capability | None, dict[str, object]]] = {
+    "no payload": (None, {"payload": None}),
+    "payload without values": (None, {"payload": torch.ones(4, 3, device="meta")}),
+    "two grids": (None, {"grid_thw": torch.tensor([[1, 1, 2], [1, 1, 2]])}),
+    "lone surrogate": (Capability.EXTRAS, {"extras": {"fps": Extra("\ud800", True)}}),
+    "thousands of digits": (Capability.EXTRAS, {"extras": {"fps": Extra(10**5000, True)}}),
+    "any object": (Capability.EXTRAS, {"extras": {"fps": Extra(object(), True)}}),
+    "key of a lone surrogate": (Capability.CALLER_KEYS, {"given": (CallerKey("t", "\ud800", Trust.VERIFIED),)}),
+}
+
+
+@pytest.mark.requirement("IDENT-011")
+@pytest.mark.parametrize("name", ODD)
+def test_an_item_without_an_identity_leaves_nothing_behind(subject: Subject, name: str) -> None:
+    """Neither for the item after it nor for the next call, wherever in the item the reason lies. Whether it gets an error or
+    the call does is left open: most of these are refused before."""
+    needed, change = ODD[name]
+    claimed(subject, *[needed] if needed else [])
+    good = item_of(image(1))
+    bad = dataclasses.replace(good, **change)  # type: ignore[arg-type]
+    alone, rig = identity_of(rig_of(subject.implementation), good), rig_of(subject.implementation)
+    found: list[Identity | PlumblineError] = [alone] * 3
+    with contextlib.suppress(Exception):
+        found = rig.identify([bad, good, bad])
+    assert found[1] == alone
+    assert identity_of(rig, good) == alone
+
+
+@pytest.mark.requirement("IDENT-002", "IDENT-003")
+@pytest.mark.parametrize("kind", ["conjugated", "negated"])
+def test_a_lazy_view_in_an_extra_is_identified_by_what_it_shows(subject: Subject, kind: str) -> None:
+    """As torch gives what was conjugated, and the imaginary part of it: other values over the same bytes."""
+    claimed(subject, Capability.EXTRAS)
+    base = torch.complex(torch.arange(1.0, 13.0), torch.arange(2.0, 14.0)).view(4, 3)
+    shown = base.conj() if kind == "conjugated" else base.conj().imag
+    under = base if kind == "conjugated" else base.imag
+    rig, item = rig_of(subject.implementation), item_of(image(1))
+    lazy, plain, other = (
+        identity_of(rig, dataclasses.replace(item, extras={"map": Extra(value, True)}))
+        for value in (shown, shown.resolve_conj().resolve_neg().clone(), under)
+    )
+    assert lazy == plain
+    assert lazy != other

@@ -34,6 +34,7 @@ def request_with(**changes: object) -> Request:
 
 CLAIMS = {name: {"grid_thw": torch.tensor(grid)} for name, grid in GRIDS.items()} | {
     "a span of 2^62": {"spans": ((0, 2**62),)},
+    "a span of thousands of digits": {"spans": ((0, 10**5000),)},
     "a hundred thousand spans": {"spans": ((0, 1),) * 100_000},
     "a payload of 2^40 by stride 0": {"payload": torch.zeros(1, 3).expand(2**40, 3)},
     "an extra of 2^40 by stride 0": {"extras": {"map": Extra(torch.zeros(1).expand(2**40), True)}},

@@ -40,6 +40,7 @@ from plumbline.interface import (
 )
 from plumbline.judge_tower import families_of
 from plumbline.oracle import Oracle, terms_of_float32
+from plumbline.parts import loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint, values
@@ -55,6 +56,7 @@ from tests.numerics.towers import (
     items_of,
     outputs,
     reached_by_nan,
+    replaced_rotation,
     rewrite_weights,
     tower_of,
 )
@@ -96,9 +98,13 @@ def test_an_implementation_s_tower_loads_some_family(subject: Subject, tmp_path:
     families_of(subject.implementation, tmp_path, HostPort())
 
 
+def load_by(tower: Callable[[Checkpoint, DevicePort], LoadedTower], folder: Path) -> LoadedTower:
+    return tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
+
+
 def loaded(tower: Callable[[Checkpoint, DevicePort], LoadedTower], folder: Path) -> LoadedTower:
     try:
-        return tower(Checkpoint(folder, torch.float32, 151655, 151656, 151936), HostPort())
+        return load_by(tower, folder)
     except BadCheckpoint as error:
         pytest.skip(f"not a family of this tower: {error}")
 
@@ -109,8 +115,36 @@ def test_an_implementation_s_tower_is_within_the_bound_of_the_plain_one(
     subject: Subject, family: str, folder: Path, name: str, record_property: Record
 ) -> None:
     """Of a fresh tower, whatever call is its first."""
-    tower = loaded(fast_tower(subject), folder)
-    theirs = PlainOracle(folder, TOWERS[family][0])
+    hold_to_the_plain_one(loaded(fast_tower(subject), folder), folder, TOWERS[family][0], name, record_property)
+
+
+@pytest.mark.requirement("NUM-006")
+@pytest.mark.parametrize(("beside", "inside"), [(700.0, None), (None, 500.0), (700.0, 500.0)])
+@pytest.mark.parametrize("kind", ["qwen3_vl", "qwen2_5_vl"])
+def test_an_implementation_s_tower_turns_as_its_configuration_says(
+    subject: Subject, kind: str, beside: float | None, inside: float | None, tmp_path: Path, record_property: Record
+) -> None:
+    """By the base that transformers reads, whichever version of it wrote the file."""
+    tower = fast_tower(subject)
+    loads(subject, kind, tmp_path / "each")
+    folder = replaced_rotation(checkpoint(tmp_path / "one", family=kind), beside, inside)
+    hold_to_the_plain_one(load_by(tower, folder), folder, kind, "several", record_property)
+
+
+@pytest.mark.requirement("NUM-006")
+@pytest.mark.parametrize("sizes", [{"temporal_patch_size": 1}, {"temporal_patch_size": 3}, {"patch_size": 2}], ids=str)
+@pytest.mark.parametrize("kind", ["qwen3_vl", "qwen2_5_vl"])
+def test_an_implementation_s_tower_takes_patches_of_other_sizes(
+    subject: Subject, kind: str, sizes: dict[str, object], tmp_path: Path, record_property: Record
+) -> None:
+    tower = fast_tower(subject)
+    loads(subject, kind, tmp_path / "each")
+    folder = checkpoint(tmp_path / "one", family=kind, **sizes)
+    hold_to_the_plain_one(load_by(tower, folder), folder, kind, "several", record_property)
+
+
+def hold_to_the_plain_one(tower: LoadedTower, folder: Path, kind: str, name: str, record_property: Record) -> None:
+    theirs = PlainOracle(folder, kind)
     call = call_of(theirs.exact, *CALLS[name])
     found = outputs(tower(call))
     own = theirs.sigmas(call, terms_of_float32)

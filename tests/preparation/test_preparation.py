@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import itertools
 import tracemalloc
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +21,7 @@ from plumbline.interface import (
     Budgets,
     Capability,
     DuplicateRequest,
+    Extra,
     Failure,
     Identity,
     Item,
@@ -335,3 +338,40 @@ def test_preparing_takes_memory_in_proportion(subject: Subject, shape: str) -> N
             tracemalloc.stop()
         assert isinstance(found, Prepared), found
     assert taken[1] < 8 * taken[0], taken
+
+
+class Level(enum.IntEnum):
+    HIGH = 2
+
+
+class Kind(str, enum.Enum):  # noqa: UP042  # prints as Kind.CROP, which a StrEnum does not
+    CROP = "crop"
+
+
+SUBCLASSES: dict[str, tuple[object, object]] = {
+    "number of numpy": (np.float64(0.1), 0.1),
+    "text of numpy": (np.str_("é"), "é"),
+    "bytes of numpy": (np.bytes_(b"a\0b"), b"a\0b"),
+    "enumeration": (Level.HIGH, 2),
+    "enumeration of texts": (Kind.CROP, "crop"),
+}
+
+
+@pytest.mark.requirement("PREP-026")
+@pytest.mark.parametrize("name", SUBCLASSES)
+@pytest.mark.parametrize("per_image", [False, True])
+def test_a_value_of_a_subclass_is_the_plain_value(subject: Subject, name: str, per_image: bool) -> None:
+    """Beside extras that count and that do not."""
+    rig = rig_of(subject.implementation)
+    request = build_request(TowerRecipe(), RequestRecipe("r", (image(1),)))
+
+    def identities(value: object) -> tuple[Identity, ...]:
+        value = (value,) if per_image else value
+        extras = {"fps": Extra(value, True, per_image), "note": Extra(value, False, per_image)}
+        item = dataclasses.replace(request.items[0], extras=extras)
+        [result] = rig.prepare([dataclasses.replace(request, items=(item,))])
+        assert isinstance(result, Prepared), f"{value!r}: {result.error!r}"
+        return result.identities
+
+    given, plain = SUBCLASSES[name]
+    assert identities(given) == identities(plain)

@@ -76,6 +76,7 @@ def test_in_its_own_process(name: str) -> None:
 @pytest.mark.requirement(
     "ENC-001", "IDENT-014", "MOVE-001", "MOVE-002", "MOVE-003", "MOVE-004", "MOVE-005", "MOVE-008", "MOVE-011"
 )
+@pytest.mark.requirement("MOVE-012")
 def test_workloads_on_a_simulated_device(
     subject: Subject,
     request: pytest.FixtureRequest,

@@ -7,8 +7,10 @@ import gc
 from collections.abc import Sequence
 
 import pytest
+import torch
 from torch import Tensor
 
+from plumbline.build import bits_of
 from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineError, Publisher, Slot
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
@@ -86,6 +88,34 @@ def test_space_waits_for_the_last_reader(subject: Subject, last: int) -> None:
         for k in range(4):
             both.publish(filler(2 + k, both), name=f"later{k}")
         assert got[last].reads(first)
+
+
+@pytest.mark.requirement("POOL-002")
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_tensor_that_a_request_has_twice_waits_for_each_release(subject: Subject, first: int) -> None:
+    """Beside another one. Whoever releases one payload, in whatever order, takes none of those away that have their own."""
+    items = (WireItem(1, (8,)), WireItem(1, (8,)), WireItem(2, (8,)))
+    (twice,), (other,) = (parts_of(item) for item in items[1:])
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        sent = prepared_of("q", WireRequest(items), [twice, twice, other])
+        got = Received(both.subscribers[0], both.publishers[0].publish(sent, frozenset({0})).message)
+        left = {
+            id(part): (part, bits) for part, bits in zip(got.parts, map(bits_of, (twice, twice, other)), strict=True)
+        }
+        order = list(left)
+        for name in order[first:] + order[:first]:
+            part, _ = left.pop(name)
+            if not isinstance(part, Tensor):
+                part.release()
+            others = [both.publish(filler(k, both), name=f"after {name}, {k}") for k in range(3)]
+            for kept, bits in left.values():
+                opened = kept if isinstance(kept, Tensor) else kept.open(bits.device)
+                assert torch.equal(bits_of(opened), bits)
+            got.check()
+            for ticket in others:
+                ticket.cancel()
+        both.publishers[0].collect()
+        assert both.publishers[0].leased == 0
 
 
 @pytest.mark.requirement("POOL-003")

@@ -18,7 +18,18 @@ import numpy as np
 import pytest
 import torch
 
-from plumbline.interface import BadMessage, Chunk, Failure, PayloadMissing, PlumblineError, Prepared, Rows
+from plumbline.interface import (
+    BadMessage,
+    CallerKey,
+    Chunk,
+    Extra,
+    Failure,
+    PayloadMissing,
+    PlumblineError,
+    Prepared,
+    Rows,
+    Trust,
+)
 from plumbline.parts import image, prepared_of, rig_of
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -195,6 +206,22 @@ def test_every_field_survives(subject: Subject, pool: int, dtype: str) -> None:
             assert not difference(wire_prepared("q", request), got.prepared)
             assert {t.device.type for t in metadata_tensors(got.prepared)} == {"cpu"}
             assert got.reads(request)
+
+
+@pytest.mark.requirement("MSG-005")
+def test_numbers_and_texts_of_subclasses_arrive_as_plain_ones(subject: Subject) -> None:
+    """What processors compute with numpy, and names that came out of an array."""
+
+    def described(number: type[float], text: type[str], raw: type[bytes]) -> Prepared:
+        sent = wire_prepared("q", WireRequest((WireItem(1, (2,)),)))
+        extras = {text("fps"): Extra(number(0.1), True), "a": Extra(text("é"), True), "b": Extra(raw(b"x"), False)}
+        given = (CallerKey(text("t"), text("k"), Trust.VERIFIED),)
+        item = dataclasses.replace(sent.items[0], extras=extras, given=given)
+        return dataclasses.replace(sent, request_id=text("q"), items=(item,))
+
+    with Both(subject.implementation, ranks=1) as both:
+        message = both.publishers[0].publish(described(np.float64, np.str_, np.bytes_), frozenset({0})).message
+        assert not difference(described(float, str, bytes), both.subscribers[0].receive(message))
 
 
 @pytest.mark.requirement("MSG-006")
