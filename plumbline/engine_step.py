@@ -17,26 +17,36 @@ OVERWRITTEN = -999
 """In the place of merged embeddings when they were looked at: nobody's row, and nobody's embedding."""
 
 
+class Reused:
+    """Copies of tensors that differ in their length alone, each in the memory of the one before it. On a device, where queued
+    work may still read that, the tensors themselves."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.on_host = device.type == "cpu"
+        self.memory: Tensor | None = None
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        if not self.on_host:
+            return tensor
+        if self.memory is None or len(self.memory) < len(tensor):
+            self.memory = tensor.new_empty(2 * len(tensor), *tensor.shape[1:])
+        return self.memory[: len(tensor)].copy_(tensor)
+
+
 class TokenEmbedding:
-    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range. Where
-    the host alone reads its result, that is the same memory each time, as of a language model in a captured graph."""
+    """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range. What it
+    gives is reused, as where a language model is a captured graph."""
 
     def __init__(self, rig: Rig, hidden: int) -> None:
         table = -(torch.arange(VOCABULARY) + 1).to(rig.runtime.spec.dtype)[:, None].expand(VOCABULARY, hidden)
         self.table = rig.port.move(table.contiguous())
         self.place = rig.place
-        self.on_host = rig.port.device.type == "cpu"
-        self.found = self.table[:0]
+        self.reused = Reused(rig.port.device)
         self.bad_ids: list[int] = []
 
     def __call__(self, ids: Tensor) -> Tensor:
         self.place.read(ids, self._look)
-        rows = self.table[ids.clamp(0, VOCABULARY - 1)]
-        if not self.on_host:
-            return rows
-        if len(self.found) < len(ids):
-            self.found = torch.empty(2 * len(ids), rows.shape[1], dtype=rows.dtype)
-        return self.found[: len(ids)].copy_(rows)
+        return self.reused(self.table[ids.clamp(0, VOCABULARY - 1)])
 
     def _look(self, ids: Tensor) -> None:
         self.bad_ids += ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
@@ -53,7 +63,7 @@ class Steps:
         self.unsettled: tuple[StepRecord, Step] | None = None
         self.merged: tuple[Tensor, ...] = ()
         self.mask: tuple[Tensor, ...] = ()
-        self.ids = torch.empty(0, dtype=torch.int64)
+        self.ids = Reused(rig.port.device)
         self.calls_seen = 0
         self.embedding = TokenEmbedding(rig, self.tower.hidden)
 
@@ -70,7 +80,7 @@ class Steps:
             self._keep_copies(record)
             for result in step.results:
                 if isinstance(result, Rows):
-                    self._place(record, result.request_id, result.rows, *result.side)
+                    self._note_strays(record, result.request_id, result.rows, *result.side)
             self._merge(record, list(step.results), out=number % 2 == 1 and Capability.MERGE_OUT in self.claims)
             if late:
                 self.settle()
@@ -101,7 +111,7 @@ class Steps:
             if s.entry is not None and s.entry.id in lost:
                 self._lost(s.entry)
 
-    def _place(self, record: StepRecord, whose: str, *tensors: Tensor) -> None:
+    def _note_strays(self, record: StepRecord, whose: str, *tensors: Tensor) -> None:
         """Notes where rows are that are not where they should be."""
         wrong = {tensor.device for tensor in tensors} - {self.rig.port.device}
         record.elsewhere += [f"rows of {whose} are on {device}" for device in wrong]
@@ -148,14 +158,6 @@ class Steps:
 
             self.rig.place.read(now, compare)
 
-    def _ids(self, ids: Tensor) -> Tensor:
-        """In a buffer that is used for each step's ids, where the host alone reads them."""
-        if self.rig.port.device.type != "cpu":
-            return ids
-        if len(self.ids) < len(ids):
-            self.ids = torch.empty(2 * len(ids), dtype=torch.int64)
-        return self.ids[: len(ids)].copy_(ids)
-
     def _merge(self, record: StepRecord, results: list[Rows | Failure], out: bool) -> None:
         rows = [r for r in results if isinstance(r, Rows)]
         entries = {s.entry.id: s.entry for s in record.scheduled if s.entry}
@@ -164,7 +166,7 @@ class Steps:
             return
         if record.number % 3 == 2:  # as another maker's parts give them
             rows = [Rows(r.request_id, r.lo, r.hi, r.positions, r.rows, r.side) for r in rows]
-        ids = self._ids(torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows]))
+        ids = self.ids(torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows]))
         spec = self.rig.runtime.spec
         shape, device = (len(ids), spec.hidden_size), self.rig.port.device
         buffer = torch.full(shape, float("nan"), dtype=spec.dtype, device=device) if out else None
@@ -173,7 +175,7 @@ class Steps:
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
         merged = self.rig.merge(rows if record.number % 2 else tuple(rows), ids, self.embedding, buffer)
-        self._place(record, "all together", merged.embeds, *merged.side)
+        self._note_strays(record, "all together", merged.embeds, *merged.side)
         changed = any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged)
         if changed or not all(map(torch.Tensor.all, self.mask)):
             record.merge_notes.append("MERGE-008 what an earlier step merged has changed")

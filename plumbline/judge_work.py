@@ -9,11 +9,10 @@ from functools import lru_cache
 
 from plumbline import closed_form
 from plumbline.bench import REFUSED, Bench
-from plumbline.build import listed
 from plumbline.interface import Capability, Retention
 from plumbline.rig import Fingerprint, content
 from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
-from plumbline.trace import Scheduled, StepRecord
+from plumbline.trace import Scheduled, StepRecord, listed_recipes
 
 Need = tuple[Scheduled, int, ItemRecipe]
 """A chunk and an item, by index, whose rows it needs."""
@@ -132,7 +131,7 @@ class WorkJudge(Bench):
 
     def _opened(self, record: StepRecord, done: Counter[Fingerprint], where: str) -> None:
         """Payloads of items whose rows were at hand, or came from another's payload."""
-        items = [e.submission.recipe.items[listed(e.submission.recipe)[k]] for e, k in record.opened]
+        items = [listed_recipes(e.submission.recipe)[k] for e, k in record.opened]
         whole = [i for i in items if not (i.gone or i.fence or i.source == "precomputed")]
         idle = Counter(fingerprint(self.tower, i) for i in whole if closed_form.row_count(self.tower, i)) - done
         self.check("LIFE-007", not idle, f"{where}: {idle.total()} payloads were opened of items that were not encoded")

@@ -38,6 +38,7 @@ DTYPES = {
 
 
 PLAIN: tuple[type, ...] = (int, float, str, bytes)
+"""What a value of a subclass is sent as."""
 
 
 class WireTensor(msgspec.Struct):

@@ -64,8 +64,8 @@ def test_any_order_of_puts_and_gets(
     claimed(subject, Capability.CACHE, *[Capability.SIDE_ROWS] * side_levels)
     rng, row = random.Random(seed), 8 * dtype.itemsize * (1 + side_levels)
     tower = TowerRecipe(side_levels=side_levels, row_dtype=str(dtype).removeprefix("torch."))
-    most = 5 if seed == 2 else ITEM_PATCHES
-    spec = exact_spec(tower)
+    most, spec = 5 if seed == 2 else ITEM_PATCHES, exact_spec(tower)
+    sizes = [rows for rows in (0, 1, 2, 3, 5, 8, 20, 21) if rows <= most]
     cache = build_rig(subject.implementation, ExactTower(tower, spec), spec, Budgets(20 * row, 64, most)).cache
     assert cache is not None
     put: dict[tuple[int, int], list[torch.Tensor]] = {}
@@ -86,7 +86,7 @@ def test_any_order_of_puts_and_gets(
             put.clear()
         else:
             key = rng.randrange(6), rng.choice([0, 1, 7])
-            entry = entry_of(rng, dtype, rng.choice([k for k in (0, 1, 2, 3, 5, 8, 20, 21) if k <= most]), side_levels)
+            entry = entry_of(rng, dtype, rng.choice(sizes), side_levels)
             done = cache.put(name(key[0]), key[1], entry)
             bits, fits = bits_of_entry(entry), size(entry) <= 20 * row
             entry.rows.fill_(1)
