@@ -28,7 +28,7 @@ from plumbline.interface import (
     Rows,
 )
 from plumbline.rig import Place, Rig, build_rig
-from plumbline.scenario import ITEMSIZE, Op, Scenario, seated
+from plumbline.scenario import AFTER_FAILURE, ITEMSIZE, Op, Scenario, seated
 from plumbline.trace import Api, Crash, Entry, Hang, Scheduled, StepRecord, Trace, items_of
 from plumbline.transport_path import Path
 
@@ -87,6 +87,8 @@ class Run:
         self.tower = scenario.tower
         self.tree: list[tuple[list[int], int]] = []
         self.chunk_index = 0
+        self.first_again: int | None = None
+        """The step before which a chunk had failed that is to be sent again."""
         self.steps = Steps(rig, trace, self.claims, self._lost)
 
     def go(self) -> Iterator[None]:
@@ -104,7 +106,7 @@ class Run:
             yield
             self._let_go(number)
             for op in self.scenario.ops:
-                if op.step == number:
+                if self._is_due(op, number):
                     self._operate(op)
             self._admit()
             scheduled = self._schedule(number)
@@ -152,6 +154,9 @@ class Run:
             self.trace.unreleased.append(f"{leased} bytes under leases")
 
     # -- operations
+
+    def _is_due(self, op: Op, number: int) -> bool:
+        return op.step == number or (op.step == AFTER_FAILURE and number == self.first_again)
 
     def _operate(self, op: Op) -> None:
         candidates = [e for e in self.trace.entries if e.submission.index == op.request % len(self.scenario.requests)]
@@ -315,7 +320,7 @@ class Run:
             hi = min(e.position + size, len(e.prepared.token_ids))
             scheduled.append(self._chunk(e, e.position, hi))
         for op in self.scenario.ops:
-            if op.step == number and op.kind == "bad_chunk" and scheduled:
+            if self._is_due(op, number) and op.kind == "bad_chunk" and scheduled:
                 self._spoil(scheduled, op.request)
         return scheduled
 
@@ -381,6 +386,7 @@ class Run:
             elif isinstance(error, EncodingFailed) and e.retries < self.scenario.retries:
                 self.trace.reach.add("chunk sent again")
                 e.retries, e.failed_in = e.retries + 1, record.number
+                self.first_again = self.first_again or record.number + 1
             else:
                 self._finish(e, "failed")
 

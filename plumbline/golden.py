@@ -62,6 +62,10 @@ ACCEPT: dict[str, tuple[TowerRecipe, RequestRecipe]] = {
         RequestRecipe(items=(_with(modality="audio", grid=None, parts=(3,)), _PLAIN), weave=True),
     ),
     "precomputed": (TowerRecipe(), RequestRecipe(items=(_with(source="precomputed", grid=None, parts=(3,)),))),
+    "precomputed_with_side_rows": (
+        _MERGED,
+        RequestRecipe(items=(_with(source="precomputed", grid=None, parts=(3,), dtype="bfloat16"),)),
+    ),
     "precomputed_bundle": (
         TowerRecipe(merge=2),
         RequestRecipe(

@@ -185,11 +185,12 @@ class _Judge:
         return [items[k] for k in items_of(self.case.scenario.tower, s, listed_order=False)]
 
     def _struck(self, record: StepRecord, seen: Seen, s: Scheduled) -> bool:
-        """Whether the rank with the fault tried an item of the chunk in this step."""
+        """Whether the rank with the fault tried an item of the chunk in this step, one that it struck if not all are."""
         assert s.entry is not None
+        name, count = s.chunk.request_id, len(s.entry.prepared.items)
         needed = items_of(self.case.scenario.tower, s)
         if self.case.fault == "payload":
-            return any((s.chunk.request_id, item) in seen.opened for item in needed)
+            return any((name, item) in seen.opened and self.case.strikes(name, item, count) for item in needed)
         wanted = {fingerprint(self.case.scenario.tower, item) for item in self._needed(s)}
         steps = [one for one in self.run.traces[self._at].steps if one.number == record.number]
         return any(call.failed and wanted & set(call.items) for one in steps for call in one.calls)

@@ -136,12 +136,15 @@ class TowerJudge:
         return verdicts
 
     def tell(self, story: Story) -> Iterator[Served]:
-        """The story, on a tower of its own."""
+        """The story, on a tower of its own, whose floor is set when it has served a call."""
         port, epoch = self.port(), 0
         updated = any(isinstance(step, Update) for step in story.steps)
         tower, beside = self.load(epoch, port), self.load(epoch, port) if updated else None
         module = torch.get_device_module(port.device)
         streams = (module.current_stream(), module.Stream())
+        tower.row_floor = 1
+        encode(tower, next(step for step in story.steps if isinstance(step, Call)), port)
+        tower.row_floor = self.row_floor
         for number, step in enumerate(story.steps):
             if isinstance(step, Update):
                 epoch = step.epoch

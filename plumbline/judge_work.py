@@ -11,7 +11,7 @@ from plumbline import closed_form
 from plumbline.bench import REFUSED, Bench
 from plumbline.interface import Capability, Retention
 from plumbline.rig import Fingerprint, content
-from plumbline.scenario import ITEMSIZE, ItemRecipe, TowerRecipe
+from plumbline.scenario import AFTER_FAILURE, ITEMSIZE, ItemRecipe, TowerRecipe
 from plumbline.trace import Scheduled, StepRecord, listed_recipes
 
 Need = tuple[Scheduled, int, ItemRecipe]
@@ -173,7 +173,9 @@ class WorkJudge(Bench):
         """What was encoded for the same chunk, and for no other, when it failed by other items' fault."""
         found: set[Fingerprint] = set()
         between = [op for op in self.trace.scenario.ops if op.kind in ("epoch", "retract")]
-        if s.retry_of is None or any(s.retry_of < op.step <= record.number for op in between):
+        if s.retry_of is None or any(
+            op.step == AFTER_FAILURE or s.retry_of < op.step <= record.number for op in between
+        ):
             return found  # what was kept may have been dropped, and an epoch may have come back
         for one in self.trace.steps:
             if one.number == s.retry_of and one.epoch == record.epoch:

@@ -133,6 +133,15 @@ def payload_of_another_width(request: Request, spec: TowerSpec) -> Request | Non
 
 
 @fault("PREP-008", BadPayload)
+def payload_without_side_levels(request: Request, spec: TowerSpec) -> Request | None:
+    """Rows of the hidden size alone, as encoders make them that know of no side levels."""
+    payload = plain_payload(request)
+    if payload is None or has_features(request) or not spec.side_levels:
+        return None
+    return with_first(request, payload=payload[:, : spec.hidden_size].contiguous())
+
+
+@fault("PREP-008", BadPayload)
 def payload_sparse(request: Request, spec: TowerSpec) -> Request | None:
     payload = plain_payload(request)
     if payload is None or payload.dtype is not torch.float32:

@@ -14,7 +14,7 @@ from plumbline import closed_form
 from plumbline.closed_form import Truth
 from plumbline.item_names import name_of, names_of
 from plumbline.markup import Html, tag
-from plumbline.scenario import ItemRecipe, Op, RequestRecipe, Scenario, seated
+from plumbline.scenario import AFTER_FAILURE, ItemRecipe, Op, RequestRecipe, Scenario, seated
 
 CELL, HEIGHT, LEFT, ACROSS = 16, 17, 30, 40
 """Width and height of a token, room for position numbers, tokens in a line. Pixels."""
@@ -234,7 +234,8 @@ class _Canvas:
 
     def notes(self, scenario: Scenario, names: dict[Truth, tuple[int, int]], ran: bool) -> None:
         for op in sorted(scenario.ops, key=lambda op: op.step):
-            self.line(f"before step {op.step}: {_said(op, scenario)}", font_weight="bold")
+            when = "after the first failure" if op.step == AFTER_FAILURE else f"before step {op.step}"
+            self.line(f"{when}: {_said(op, scenario)}", font_weight="bold")
         self.y += 4 if scenario.ops else 0
         items = {
             closed_form.truth(scenario.tower, i): i for r in reversed(scenario.requests) for i in reversed(r.items)

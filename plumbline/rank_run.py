@@ -50,9 +50,8 @@ class RankPlace(Place):
     """Watches a rank, and makes of it what the case says. steps: what it did in each step."""
 
     def __init__(self, case: RankCase, rank: int, entered: Sequence[Collective]) -> None:
+        self.case = case
         self.fault = case.fault if case.at % case.ranks == rank else ""
-        names = [request.name for request in case.scenario.requests]
-        self.struck = names[case.request % len(names)]
         self.hiccups = case.hiccups
         self._entered = entered
         self.steps: list[Seen] = []
@@ -73,10 +72,10 @@ class RankPlace(Place):
 
     def admitted(self, prepared: Prepared) -> Prepared:
         """The same request, its lazy payloads watched, and some of them struck by the fault."""
-        fault = self.fault if prepared.request_id.partition("#")[0] == self.struck else ""
         items = []
         for index, item in enumerate(prepared.items):
             name = (prepared.request_id, index)
+            fault = self.fault if self.case.strikes(*name, len(prepared.items)) else ""
             payload: Payload = item.payload
             if isinstance(payload, tuple):
                 payload = tuple(self._watched(part, name, fault) for part in payload)

@@ -123,9 +123,13 @@ class RequestRecipe:
     spans: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
+AFTER_FAILURE = -1
+
+
 @dataclass(frozen=True)
 class Op:
-    """Something that happens before a step: abort, retract, epoch, bad_chunk, admit_twice, unknown, resubmit."""
+    """Something that happens before a step: abort, retract, epoch, bad_chunk, admit_twice, unknown, resubmit. With
+    ``AFTER_FAILURE`` as its step: once a chunk failed that is to be sent again, the first time."""
 
     step: int
     kind: str

@@ -37,11 +37,12 @@ def _entered(run: RankRun, rank: int, number: int) -> list[str]:
 def _fault(case: RankCase) -> str:
     names = [request.name for request in case.scenario.requests]
     struck = names[case.request % len(names)] if names else "nobody"
+    what = "the payloads" if case.item < 0 else f"the payload of item {case.item} (counted around)"
     said = {
         "": "none of them with a fault of its own",
         "tower": f"the tower of rank {case.at % case.ranks} always fails",
         "hiccup": f"the tower of rank {case.at % case.ranks} fails in its calls {case.hiccups}",
-        "payload": f"the payloads of {struck} are gone on rank {case.at % case.ranks}",
-        "lease": f"the payloads of {struck} are fenced off while rank {case.at % case.ranks} reads them",
+        "payload": f"{what} of {struck} gone on rank {case.at % case.ranks}",
+        "lease": f"{what} of {struck} fenced off while rank {case.at % case.ranks} reads",
     }
     return f"{case.ranks} ranks, {said[case.fault]}; the steps are those of rank 0"

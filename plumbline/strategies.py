@@ -15,6 +15,7 @@ from plumbline import closed_form
 from plumbline.interface import Capability as Cap
 from plumbline.malformed import FAULTS
 from plumbline.scenario import (
+    AFTER_FAILURE,
     EDITS,
     ITEM_PATCHES,
     Content,
@@ -139,6 +140,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         )
         weave = new.weave and not (Cap.VIDEO in claims and Cap.SEVERAL_SPANS not in claims)
         requests.append(dataclasses.replace(new, weave=weave))
+    hiccups = draw(_pick(_HICCUPS))
     return Scenario(
         tower=tower,
         requests=tuple(requests),
@@ -154,10 +156,10 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         prepare_together=draw(_CHANCE[2]),
         eager_retract=not draw(_CHANCE[3]),
         settle_late=draw(_CHANCE[3]),
-        hiccups=draw(_pick(_HICCUPS)),
+        hiccups=hiccups,
         retries=draw(_pick([0, 1, 1, 2])),
         linger=draw(_pick([0, 0, 0, 1, 3])),
-        ops=tuple(_op(draw, claims) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))),
+        ops=tuple(_op(draw, claims, bool(hiccups)) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))),
     )
 
 
@@ -166,11 +168,13 @@ def _tower_needs(tower: TowerRecipe) -> set[Cap]:
     return needs | ({Cap.TILES} if tower.image == "tiles" else set())
 
 
-def _op(draw: Draw, claims: frozenset[Cap]) -> Op:
+def _op(draw: Draw, claims: frozenset[Cap], fails: bool) -> Op:
+    """fails: whether a tower call does."""
     kinds = ["retract", "abort", "bad_chunk", "admit_twice", "unknown"]
     if Cap.EPOCHS in claims:
         kinds += ["epoch", "epoch"]
-    return Op(draw(_pick([0, 1, 1, 2, 2, 3, 4, 6, 8])), draw(_pick(kinds)), draw(st.integers(0, 14)))
+    steps = [0, 1, 1, 2, 2, 3, 4, 6, 8] + 4 * [AFTER_FAILURE] * fails
+    return Op(draw(_pick(steps)), draw(_pick(kinds)), draw(st.integers(0, 14)))
 
 
 def _request(
@@ -244,6 +248,10 @@ def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], dtypes: list[s
     )
     if kind == "precomputed":
         item = _as_rows(item, tower, with_grid=draw(_CHANCE[2]))
+        if item.grid is None and draw(_CHANCE[6]):
+            item = dataclasses.replace(item, parts=(draw(_pick([9, 20, 40])),))
+        if item.grid is None and Cap.TILES in claims and draw(_CHANCE[3]):
+            item = _divided(draw, item)
     item = _dress(draw, item, claims)
     free = kind != "precomputed" and not (item.given and item.given.trusted)
     return dataclasses.replace(item, fault=True) if free and draw(_CHANCE[12]) else item
@@ -328,9 +336,11 @@ def _reshaped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Item
         if item.source == "precomputed":  # as many rows were sent as before
             fits &= closed_form.patches_per_row(tower, grid) == closed_form.patches_per_row(tower, item.grid)
         return dataclasses.replace(item, grid=grid) if fits else item
+    return _divided(draw, item) if Cap.TILES in claims else item
+
+
+def _divided(draw: Draw, item: ItemRecipe) -> ItemRecipe:
     total = sum(item.parts)
-    if item.source == "precomputed" or Cap.TILES not in claims:
-        return item
     divisions: list[tuple[int, ...]] = [(total,), *((k, total - k) for k in range(1, total))]
     return dataclasses.replace(item, parts=draw(_pick(divisions)))
 

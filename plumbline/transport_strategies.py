@@ -94,8 +94,10 @@ def transport_cases(draw: Draw) -> TransportCase:
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE[:2]), *again]]
         elif form == "room":
             ends = draw(st.sampled_from([[("cancel", 0)], [(k, 0) for k in _CYCLE[1:]], [(k, 0) for k in _CYCLE[1:3]]]))
-            after = [("collect", 0), ("publish", what), ("publish", what + 1), ("deliver", 0), ("open", 0)]
-            acts += [Act(k, who, at) for k, at in [("publish", what), ("keep", what + 1), *ends, *after]]
+            while_kept = draw(st.sampled_from([[("collect", 0)], [("advance", 3)]]))
+            after = [("publish", what), ("publish", what + 1), ("collect", 0), ("deliver", 0), ("open", 0)]
+            kinds = [("publish", what), ("keep", what + 1), *ends, *while_kept, *after]
+            acts += [Act(k, at if k == "advance" else who, at) for k, at in kinds]
         elif form == "late":
             again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]

@@ -103,7 +103,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_shapes(weights: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
-    """Raises BadCheckpoint unless there are exactly the weights of ``shapes``."""
+    """Raises BadCheckpoint unless there are exactly the weights of ``shapes``. NUM-007."""
     for what, names in {
         "missing": shapes.keys() - weights.keys(),
         "unexpected": weights.keys() - shapes.keys(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from plumbline.interface import BadCheckpoint, BadGrid, Layout, Modality
 from plumbline.small_tower import FAMILIES, checkpoint
+from tests.numerics.published import publish, rename_fields
 from tests.numerics.towers import all_same_bits, call_of, rewrite_config, rewrite_weights, tower_of
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -74,30 +73,6 @@ def test_the_vision_configuration_of_kimi_alone(tmp_path: Path) -> None:
     assert same_tower(whole, alone)
 
 
-def publish(folder: Path) -> Path:
-    """Rewrites a checkpoint of Kimi-K2.5 as it is published: neighbours of a head's numbers are turned together."""
-
-    def neighbours(rows: Tensor) -> Tensor:
-        """Three heads."""
-        first, second = rows.unflatten(0, (3, 2, -1)).unbind(1)
-        return torch.stack([first, second], dim=2).flatten(0, 2)
-
-    raw, found = load_file(folder / "model.safetensors"), {}
-    for name, weight in raw.items():
-        name = re.sub(r"layers\.(\d+)\.norm(\d)", lambda m: f"encoder.blocks.{m[1]}.norm{int(m[2]) - 1}", name)
-        name = re.sub(r"layers\.(\d+)\.mlp\.fc(\d)", lambda m: f"encoder.blocks.{m[1]}.mlp.fc{int(m[2]) - 1}", name)
-        name = re.sub(r"layers\.(\d+)\.attn\.proj", r"encoder.blocks.\1.wo", name)
-        name = name.replace("in_proj", "proj.0").replace("out_proj", "proj.2")
-        name = name.replace("final_layernorm", "encoder.final_layernorm")
-        found[name.replace("position_embeddings", "weight")] = weight
-    for name in [name for name in found if "q_proj" in name]:
-        q, k, v = (found.pop(name.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj"))
-        fused = re.sub(r"layers\.(\d+)\.attn\.q_proj", r"encoder.blocks.\1.wqkv", name)
-        found[fused] = torch.cat([neighbours(q), neighbours(k), v])
-    save_file(found, folder / "model.safetensors", {"format": "pt"})
-    return folder
-
-
 def test_kimi_as_it_is_published(tmp_path: Path) -> None:
     """By transformers' own reader, too, which knows the published names of weights."""
     adapter = pytest.importorskip("adapters.transformers")
@@ -106,11 +81,7 @@ def test_kimi_as_it_is_published(tmp_path: Path) -> None:
     one, other = adapter.load(ours, **ids), adapter.load(publish(theirs), **ids)
     call = call_of(one, (1, 4, 6))
     assert all_same_bits(one(call), other(call))
-    old = {"hidden_act": None, "num_hidden_layers": None, "hidden_size": None, "num_attention_heads": None}
-    old |= {"intermediate_size": None, "pos_emb_height": None, "pos_emb_width": None, "pos_emb_time": None}
-    new = {"vt_num_hidden_layers": 3, "vt_hidden_size": 72, "vt_num_attention_heads": 3, "vt_intermediate_size": 100}
-    new |= {"init_pos_emb_height": 8, "init_pos_emb_width": 8, "init_pos_emb_time": 8, "projector_ln_eps": 1e-5}
-    rewrite_config(theirs, **old, **new)
+    rename_fields(theirs)
     assert same_tower(ours, theirs)
 
 

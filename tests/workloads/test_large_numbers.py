@@ -24,7 +24,7 @@ from plumbline.interface import (
     Rows,
     Source,
 )
-from plumbline.parts import About, claimed
+from plumbline.parts import About, claimed, rig_of
 from plumbline.resolve import Subject
 from plumbline.rig import Rig, build_rig
 from plumbline.scenario import TowerRecipe
@@ -160,6 +160,22 @@ def test_many_frames_of_a_video(subject: Subject) -> None:
     assert isinstance(result, Encoded), result
     wanted = rows_of(patches(1, 2 * frames), 2)
     assert torch.equal(result.rows, wanted), difference(result.rows, wanted)
+
+
+@pytest.mark.requirement("ITEM-012", "ENC-010")
+@pytest.mark.parametrize("parts", [(MANY,), (SEVERAL, 1, MANY - SEVERAL - 1)], ids=["one tensor", "three tensors"])
+def test_many_rows_that_were_computed_before(subject: Subject, parts: tuple[int, ...]) -> None:
+    """Each beside its side rows."""
+    claimed(subject, Capability.PRECOMPUTED, Capability.SIDE_ROWS, *([Capability.TILES] if len(parts) > 1 else []))
+    levels = 3
+    rig = rig_of(subject.implementation, TowerRecipe(hidden=HIDDEN, side_levels=levels - 1))
+    sent = torch.arange(MANY * levels * HIDDEN, dtype=torch.float32).view(MANY, -1)
+    payload = torch.split(sent, list(parts))
+    item = Item(Modality.IMAGE, Source.PRECOMPUTED, payload if len(parts) > 1 else sent, ((0, MANY),), None)
+    (result,) = rig.encoder.encode([item])
+    assert isinstance(result, Encoded), result
+    for level, (got, wanted) in enumerate(zip((result.rows, *result.side), sent.chunk(levels, dim=1), strict=True)):
+        assert torch.equal(got, wanted), f"level {level}: {difference(got, wanted)}"
 
 
 @pytest.mark.requirement("ITEM-001", "PREP-001", "CHUNK-006")

@@ -1,0 +1,57 @@
+"""Folders whose checkpoint is not whole: each of its weights in turn is left out, or has another shape than the others need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from plumbline.interface import BadCheckpoint
+from plumbline.judge_tower import tower_of
+from plumbline.parts import loads
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
+from plumbline.small_tower import FAMILIES, checkpoint
+
+pytestmark = pytest.mark.usefixtures("single_thread")
+
+Weights = dict[str, Tensor]
+
+
+def left_out(weights: Weights, name: str) -> Weights:
+    return {one: weight for one, weight in weights.items() if one != name}
+
+
+def longer(weights: Weights, name: str) -> Weights:
+    return weights | {name: torch.cat([weights[name], weights[name][:1]])}
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except BadCheckpoint:
+        return True
+    return False
+
+
+@pytest.mark.requirement("NUM-007", "EPOCH-004")
+@pytest.mark.parametrize("damaged", [left_out, longer])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoint_that_is_not_whole_is_refused(
+    subject: Subject, family: str, damaged: Callable[[Weights, str], Weights], tmp_path: Path
+) -> None:
+    loads(subject, family, tmp_path / "each")
+    folder = checkpoint(tmp_path / "one", family=family)
+    file = folder / "model.safetensors"
+    tower, weights = tower_of(subject.implementation, folder, HostPort()), load_file(file)
+    taken = []
+    for name in weights:
+        save_file(damaged(weights, name), file, metadata={"format": "pt"})
+        refused = is_refused(lambda: tower_of(subject.implementation, folder, HostPort()))
+        if not (refused and is_refused(lambda: tower.update(folder, 1)) and tower.epoch == 0):
+            taken.append(name)
+    assert not taken, f"{len(taken)} of {len(weights)} weights {damaged.__name__} were not missed: {taken[:5]}"
