@@ -256,7 +256,7 @@ PARTS: dict[str, tuple[Callable[[Setting], Operation], tuple[str, ...]]] = {
     "transport": (transport, ("chat", "documents", "video")),
     "encode": (encode, ("chat", "documents", "video")),
     "tower": (tower, ("chat",)),
-    "cache": (cache, ("documents",)),
+    "cache": (cache, ("chat", "documents")),
     "embed": (embed, ("chat", "documents", "video", "repeated", "text")),
     "merge": (merge, ("chat", "documents", "repeated", "text")),
 }

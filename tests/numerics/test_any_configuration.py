@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from plumbline.interface import BadCheckpoint
 from plumbline.judge_tower import tower_of
-from plumbline.oracle import terms_of_float32
+from plumbline.oracle import terms_of_bfloat16, terms_of_float32
 from plumbline.parts import loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint
 from tests.numerics.bounds import PlainOracle, Record, hold, oracle_of
 from tests.numerics.published import publish, rename_fields
-from tests.numerics.towers import Clip, Grid, call_of, outputs
+from tests.numerics.towers import Clip, Grid, call_of, outputs, rewrite_weights
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
 CASES = {"quick": 2, "tests": 6, "default": 20, "thorough": 300, "mutant": 12}
 """Towers of each family, by profile."""
 
+FAR = 264
+"""Places on one side, beyond those that bfloat16 tells apart."""
+
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+TERMS = {torch.float32: terms_of_float32, torch.bfloat16: terms_of_bfloat16}
+DTYPES = [torch.float32, torch.float32, torch.bfloat16]
 
 
 @dataclass(frozen=True)
@@ -105,10 +114,11 @@ def _grids(draw: Draw, merge: int, table: tuple[int, int], frames: int) -> tuple
     """Items around a table or a window of so many patches: as large, on one side larger and on the other smaller, or of as
     many patches in another shape. One has many rows, so that a distance is a mean of many numbers."""
     height, width = table
+    long = [(merge, FAR), (FAR, merge)]
     shapes = [table, (height // 2, 2 * width), (2 * height, width // 2), (height, 3 * width), (3 * height, width)]
     found: list[Grid] = [Clip((draw(st.integers(1, frames)), 6 * merge, 5 * merge))]
     for _ in range(draw(st.integers(1, 4))):
-        near = draw(st.sampled_from([*shapes, (draw(st.integers(1, 12)), draw(st.integers(1, 12)))]))
+        near = draw(st.sampled_from([*shapes, *long, (draw(st.integers(1, 12)), draw(st.integers(1, 12)))]))
         side = [max(1, round(length / merge)) * merge for length in near]
         count = draw(st.sampled_from([1, 1, 1, frames]))
         grid = (count, side[0], side[1])
@@ -130,18 +140,24 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
     loads(subject, family, tmp_path / "each")
     options, numbers = request.config.option, iter(range(10**6))
 
-    def judge(drawn: Configured) -> None:
+    def judge(drawn: Configured, dtype: torch.dtype) -> None:
         folder = checkpoint(tmp_path / str(next(numbers)), family=family, **drawn.sizes)
-        theirs = oracle_of(folder, family) if drawn.square else PlainOracle(folder, family)
+        weights = load_file(folder / "model.safetensors")
+        rewrite_weights(folder, **{name: weight.to(dtype).float() for name, weight in weights.items()})
+        single = dtype is torch.float32
+        theirs = oracle_of(folder, family) if drawn.square and single else PlainOracle(folder, family)
         if drawn.published:
             rename_fields(publish(folder))
         try:
-            tower = tower_of(subject.implementation, folder, HostPort())
+            tower = tower_of(subject.implementation, folder, HostPort(), dtype)
         except BadCheckpoint:
             return  # a family need not be loaded in all of its sizes
         call = call_of(tower, *drawn.grids)
-        own, rest = theirs.sigmas(call, terms_of_float32), theirs.sigmas(call, theirs.terms_of_itself)
-        hold(record_property, "to float64", outputs(tower(call)), theirs.run(theirs.exact, call), own, rest)
+        call = replace(call, patches=call.patches.to(dtype))
+        sigmas = [theirs.sigmas(call, TERMS[dtype], dtype)]
+        if single:
+            sigmas.append(theirs.sigmas(call, theirs.terms_of_itself))
+        hold(record_property, f"to float64, {dtype}", outputs(tower(call)), theirs.run(theirs.exact, call), *sigmas)
 
     configured = settings(
         max_examples=CASES[options.profile],
@@ -150,4 +166,4 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    configured(seed(options.plumbline_seed)(given(CONFIGURED[family])(judge)))()
+    configured(seed(options.plumbline_seed)(given(CONFIGURED[family], st.sampled_from(DTYPES))(judge)))()
