@@ -85,9 +85,10 @@ class Preparer:
     def prepared(self, draft: Draft, found: list[Identity | PlumblineError]) -> Prepared | Failure:
         request = draft.request
         identities = []
-        for one in found:
+        for image, one in enumerate(found):
             if isinstance(one, PlumblineError):
-                return Failure(request.request_id, one)
+                where = one.where or f"request {request.request_id}, image {image}"
+                return Failure(request.request_id, type(one)(one.what, where=where, hint=one.hint))
             identities.append(one)
         keys = self.prefix_keys(draft, identities)
         return Prepared(request.request_id, request.token_ids, draft.items, tuple(identities), torch.from_numpy(keys))

@@ -169,7 +169,9 @@ class Steps:
         ids = self.ids(torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows]))
         spec = self.rig.runtime.spec
         shape, device = (len(ids), spec.hidden_size), self.rig.port.device
-        buffer = torch.full(shape, float("nan"), dtype=spec.dtype, device=device) if out else None
+        # One of a larger buffer's rows and columns, as where a model keeps room for more tokens and for other inputs.
+        around = torch.full((shape[0] + 2, 2 * shape[1]), float("nan"), dtype=spec.dtype, device=device)
+        buffer = around[1:-1, : shape[1]] if out else None
         before, read = ids.clone(), self.rig.place.read
         given: list[Rows] = []
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
@@ -183,7 +185,9 @@ class Steps:
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
 
-        def judge(seen: tuple[list[Rows], Merged]) -> None:
+        def judge(seen: tuple[list[Rows], Merged], room: Tensor) -> None:
+            if not (room[:, shape[1] :].isnan().all() and room[[0, -1]].isnan().all()):
+                record.merge_notes.append("MERGE-005 something was written beside the buffer that was given")
             if self.embedding.bad_ids:
                 record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
             if not torch.equal(before, ids) or any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
@@ -197,4 +201,4 @@ class Steps:
             if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
                 record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
 
-        read((rows, merged), judge)
+        read((rows, merged, around), lambda seen: judge(seen[:2], seen[2]))

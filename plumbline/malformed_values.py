@@ -309,6 +309,34 @@ def extra_of_another_type(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("PREP-015", BadExtra)
+def extra_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
+    return with_first(request, extras={"note": Extra(HALF, True)})
+
+
+@fault("PREP-015", BadExtra)
+def key_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
+    return _with_keys(request, CallerKey("t", HALF, Trust.TRUSTED))
+
+
+@fault("PREP-015", BadExtra)
+def tenant_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
+    return _with_keys(request, CallerKey(HALF, "k", Trust.VERIFIED))
+
+
+HALF = "\ud83d"
+"""What a cut between the two words of an emoji leaves: no UTF-8 stands for it."""
+
+
+def _with_keys(request: Request, key: CallerKey) -> Request | None:
+    return with_first(request, given=(key,) * _images(request))
+
+
+def _images(request: Request) -> int:
+    grid = first_grid(request)
+    return 1 if grid is None else len(grid)
+
+
+@fault("PREP-015", BadExtra)
 def extra_of_terabytes(request: Request, spec: TowerSpec) -> Request | None:
     """Of one stored number, by a stride of 0."""
     return with_first(request, extras={"map": Extra(torch.zeros(1).expand(2**40), True)})
@@ -321,5 +349,4 @@ def extra_per_image_too_short(request: Request, spec: TowerSpec) -> Request | No
 
 @fault("PREP-015", BadExtra)
 def more_keys_than_images(request: Request, spec: TowerSpec) -> Request | None:
-    count = 1 if first_grid(request) is None else len(request.items[0].grid_thw)  # type: ignore[arg-type]
-    return with_first(request, given=(CallerKey("t", "k", Trust.VERIFIED),) * (count + 1))
+    return with_first(request, given=(CallerKey("t", "k", Trust.VERIFIED),) * (_images(request) + 1))

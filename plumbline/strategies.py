@@ -341,7 +341,7 @@ def _reshaped(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], item: Item
 
 def _divided(draw: Draw, item: ItemRecipe) -> ItemRecipe:
     total = sum(item.parts)
-    divisions: list[tuple[int, ...]] = [(total,), *((k, total - k) for k in range(1, total))]
+    divisions: list[tuple[int, ...]] = [(total,), *((k, total - k) for k in range(total + 1))]
     return dataclasses.replace(item, parts=draw(_pick(divisions)))
 
 

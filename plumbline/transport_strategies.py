@@ -79,11 +79,12 @@ def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> Wi
 @st.composite
 def transport_cases(draw: Draw) -> TransportCase:
     """Most acts come as cycles of one publication: to its end, to a fence under its reader and the reuse of its space, or
-    to a cancel and a release that come too late, payload by payload, or beside reserved room. The others come one by one."""
+    to a cancel and a release that come too late, payload by payload, beside reserved room, or while time passes between
+    signs of life. The others come one by one."""
     acts: list[Act] = []
     for _ in range(draw(st.integers(1, 12))):
         who, what = draw(st.integers(0, 3)), draw(st.integers(0, 31))
-        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts", "room"]))
+        form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts", "room", "time"]))
         if form == "fence":
             begun = _CYCLE[: draw(st.sampled_from([3, 3, 2, 1]))]
             after = [("publish", what), *draw(st.sampled_from(_AFTER))]
@@ -98,6 +99,11 @@ def transport_cases(draw: Draw) -> TransportCase:
             after = [("publish", what), ("publish", what + 1), ("collect", 0), ("deliver", 0), ("open", 0)]
             kinds = [("publish", what), ("keep", what + 1), *ends, *while_kept, *after]
             acts += [Act(k, at if k == "advance" else who, at) for k, at in kinds]
+        elif form == "time":
+            passes = [("advance", 0), ("advance", 0), ("advance", 1), ("beat", 0), ("beat", 1), ("collect", 0)]
+            between = draw(st.lists(st.sampled_from(passes), min_size=3, max_size=8))
+            kinds = [("publish", what), ("deliver", 0), ("beat", 0), *between, ("collect", 0), ("open", 0)]
+            acts += [Act(k, at if k in ("advance", "beat") else who, at if k == "publish" else 0) for k, at in kinds]
         elif form == "late":
             again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
             acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]

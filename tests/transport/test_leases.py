@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -302,6 +303,31 @@ def test_a_dead_worker_leaves_nothing(subject: Subject, workers: int) -> None:
         for w in left:
             both.publishers[w].close()
         assert not global_names(both.domain.name)
+
+
+def nameless() -> int:
+    """Bytes of the process's mappings whose files have no name any more."""
+    lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [line[0].split("-") for line in lines if line[-1].endswith("(deleted)")]
+    return sum(int(end, 16) - int(start, 16) for start, end in spans)
+
+
+@pytest.mark.requirement("POOL-008")
+def test_the_pools_of_earlier_workers_are_no_longer_mapped(subject: Subject) -> None:
+    """A rank goes on while its worker closes and is started again; that beats say so to it is enough."""
+    left = []
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        for turn in range(4):
+            got = Received(both.subscribers[0], both.publish(wanted(turn), name=f"q{turn}").message)
+            assert got.reads(wanted(turn))
+            got.release()
+            del got
+            both.publishers[0].close()
+            both.publishers[0] = transport_of(subject.implementation, both.domain).publisher(0)
+            both.subscribers[0].beat()
+            gc.collect()
+            left.append(nameless())
+    assert left[-1] <= left[0], f"bytes without a name after each restart: {left}"
 
 
 @pytest.mark.requirement("POOL-013")
