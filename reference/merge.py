@@ -21,7 +21,7 @@ def merge(
     A placeholder is looked up as token 0 and then overwritten, so its own id never reaches the table. Inputs are only
     read; ``out`` [N, hidden_size], where given, is written and returned.
 
-    MERGE-001 to MERGE-005, MERGE-007, MERGE-008, CHUNK-009. Raises BadTokens, or PlumblineError where ``out`` has another shape.
+    MERGE-001 to MERGE-005, MERGE-007 to MERGE-009, CHUNK-009. Raises BadTokens, or PlumblineError: ``out`` has another shape.
     """
     spec, device = runtime.spec, runtime.port.device
     mask = torch.cat([torch.empty(0, dtype=torch.bool), *(chunk_mask(chunk) for chunk in rows)])
@@ -33,7 +33,7 @@ def merge(
     if out is not None and out.shape != (len(mask), spec.hidden_size):
         raise PlumblineError(f"out has shape {tuple(out.shape)}, not {(len(mask), spec.hidden_size)}")
 
-    looked_up = embed_tokens(token_ids.masked_fill(mask, 0).to(device))
+    looked_up = embed_tokens(token_ids.masked_fill(mask, 0).to(device)).detach()
     embeds = looked_up.clone() if out is None else out.copy_(looked_up)
     none = torch.empty(0, spec.hidden_size, dtype=spec.dtype, device=device)
     main = torch.cat([none, *(chunk.rows for chunk in rows)])
