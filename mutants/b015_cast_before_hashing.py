@@ -12,7 +12,7 @@ from plumbline.interface import Capability
 
 BUG = "B015"
 PARENT = "optimized"
-ACCEPT = ("IDENT-003",)
+ACCEPT = ("IDENT-003", "IDENT-009")
 
 
 class CastFirst(Identifier):

@@ -12,7 +12,7 @@ from plumbline.interface import Capability, Identity, Item, Modality, Source
 from plumbline.parts import claimed, identity_of, rig_of
 from plumbline.resolve import Subject
 
-CASES = {"quick": 8, "tests": 12, "default": 30, "thorough": 1000, "mutant": 20}
+CASES = {"quick": 8, "tests": 12, "default": 30, "thorough": 1000, "mutant": 30}
 """Families in each respect, by profile."""
 
 
