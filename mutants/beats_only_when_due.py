@@ -17,7 +17,7 @@ from optimized.transport.subscriber import PoolSubscriber
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("POOL-006", "POOL-002")
+ACCEPT = ("POOL-006", "POOL-002", "POOL-005")
 
 
 class Subscriber(PoolSubscriber):

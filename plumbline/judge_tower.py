@@ -136,15 +136,17 @@ class TowerJudge:
         return verdicts
 
     def tell(self, story: Story) -> Iterator[Served]:
-        """The story, on a tower of its own, whose floor is set when it has served a call."""
+        """The story, on a tower of its own, whose floor is set when it has served a call, if any may be the first one."""
         port, epoch = self.port(), 0
         updated = any(isinstance(step, Update) for step in story.steps)
         tower, beside = self.load(epoch, port), self.load(epoch, port) if updated else None
         module = torch.get_device_module(port.device)
         streams = (module.current_stream(), module.Stream())
-        tower.row_floor = 1
-        encode(tower, next(step for step in story.steps if isinstance(step, Call)), port)
-        tower.row_floor = self.row_floor
+        calls = [step for step in story.steps if isinstance(step, Call)]
+        if not any(call.inference for call in calls):
+            tower.row_floor = 1
+            encode(tower, calls[0], port)
+            tower.row_floor = self.row_floor
         for number, step in enumerate(story.steps):
             if isinstance(step, Update):
                 epoch = step.epoch
@@ -157,9 +159,8 @@ class TowerJudge:
                     torch.full((numbers,), math.nan, device=port.device)
             yield Served(number, step, epoch, levels, seen)
         if beside is not None:  # another tower of the same folder, which was told of no update
-            call = next(step for step in story.steps if isinstance(step, Call))
-            levels = levels_of(encode(beside, call, port))
-            yield Served(len(story.steps), call, 0, levels, tuple(level.clone() for level in levels))
+            levels = levels_of(encode(beside, calls[0], port))
+            yield Served(len(story.steps), calls[0], 0, levels, tuple(level.clone() for level in levels))
         module.synchronize()
 
     def wrong_of(self, served: Served) -> Iterator[str]:

@@ -82,8 +82,9 @@ def stories(seed: int, videos: bool, inference: bool = True) -> Iterator[Story]:
     yield Story("GRAPH-004", "many sizes, and the first again", draw.sizes())
     yield Story("GRAPH-005", "the same call many times, and others of its size, images and videos", draw.again())
     yield Story("NUM-001", "long strips beside larger pictures", draw.strips())
-    if inference:
-        yield Story("NUM-001", "some calls in inference mode, of sizes that share a bucket", draw.modes())
+    for first in (True, False) if inference else ():
+        said = "the first" if first else "later"
+        yield Story("NUM-001", f"{said} calls in inference mode, of sizes that share a bucket", draw.modes(first))
     yield Story("EPOCH-003", "other weights between calls", draw.updates())
 
 
@@ -143,9 +144,8 @@ class Draw:
         mixed = Call((self.picture(rows // 2), self.picture(rows // 2)))
         return (image,) * 3 + (twin, other, image, mixed) * 2
 
-    def modes(self) -> tuple[Step, ...]:
-        """A warm-up in inference mode, then calls outside of it, and in it again."""
-        first = self.random.choice([True, False])
+    def modes(self, first: bool) -> tuple[Step, ...]:
+        """Two calls in inference mode, as a warm-up may be, two outside of it, and so on; or the other way round."""
         calls = [self.call(count) for count in self.random.sample(range(17, 24), 4)]
         return tuple(replace(call, inference=(k // 2 % 2 == 0) is first) for k, call in enumerate(calls * 2))
 
