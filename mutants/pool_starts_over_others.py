@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 
 import optimized
 from optimized.transport import SharedMemoryTransport
@@ -17,7 +18,7 @@ ACCEPT = ("POOL-012",)
 
 class Mutant(PoolPublisher):
     def __init__(self, runtime: Runtime, worker: int) -> None:
-        for path in FOLDER.glob(f"{runtime.domain.name}-*-{worker}-*"):
+        for path in FOLDER.glob(f"{glob.escape(runtime.domain.name)}-*-{worker}-*"):
             path.unlink(missing_ok=True)
         super().__init__(runtime, worker)
 

@@ -20,7 +20,7 @@ from plumbline.interface import Item
 
 BUG = ""
 PARENT = "optimized"
-ACCEPT = ("PREP-015",)
+ACCEPT = ("PREP-027",)
 
 
 class LenientIdentifier(Identifier):

@@ -313,12 +313,12 @@ def extra_of_half_a_character(request: Request, spec: TowerSpec) -> Request | No
     return with_first(request, extras={"note": Extra(HALF, True)})
 
 
-@fault("PREP-015", BadExtra)
+@fault("PREP-027", BadExtra)
 def key_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
     return _with_keys(request, CallerKey("t", HALF, Trust.TRUSTED))
 
 
-@fault("PREP-015", BadExtra)
+@fault("PREP-027", BadExtra)
 def tenant_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
     return _with_keys(request, CallerKey(HALF, "k", Trust.VERIFIED))
 
@@ -347,6 +347,6 @@ def extra_per_image_too_short(request: Request, spec: TowerSpec) -> Request | No
     return with_first(request, extras={"fps": Extra((), True, per_image=True)})
 
 
-@fault("PREP-015", BadExtra)
+@fault("PREP-027", BadExtra)
 def more_keys_than_images(request: Request, spec: TowerSpec) -> Request | None:
     return with_first(request, given=(CallerKey("t", "k", Trust.VERIFIED),) * (_images(request) + 1))

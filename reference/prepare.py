@@ -217,7 +217,7 @@ def check_grid(item: Item, layout: Layout) -> list[tuple[int, int, int]]:
 
 
 def check_extras(item: Item, images: int) -> None:
-    """Raises BadExtra unless extras can be hashed, and extras and keys are one per image where they must. PREP-015."""
+    """Raises BadExtra unless extras can be hashed, and extras and keys are one per image where they must. PREP-015, PREP-027."""
     if not isinstance(item.extras, Mapping) or not isinstance(item.given, tuple):
         raise BadExtra("extras are not a mapping, or caller keys not a tuple")
     for name, extra in item.extras.items():

@@ -47,17 +47,22 @@ BASES = {
     "tiles": (TILES, (ItemRecipe(grid=None, parts=(2, 1), content=Content(1)),)),
     "one tile": (TILES, (ItemRecipe(grid=None, parts=(3,), content=Content(1)),)),
     "rows": (TowerRecipe(), (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),)),
+    "side rows": (
+        TowerRecipe(side_levels=1),
+        (ItemRecipe(source="precomputed", grid=None, parts=(3,), content=Content(1)),),
+    ),
     "bundle": (TowerRecipe(), (image(1), image(2, 3))),
     "no tiles": (TILES, (ItemRecipe(grid=None, parts=(0,)),)),
     "text": (TowerRecipe(), ()),
     "placeholder beyond a gap": (TowerRecipe(placeholder_beyond_vocabulary=True), (image(1),)),
 }
 NEEDS = {
-    "video": Capability.VIDEO,
-    "tiles": Capability.TILES,
-    "one tile": Capability.TILES,
-    "no tiles": Capability.TILES,
-    "rows": Capability.PRECOMPUTED,
+    "video": {Capability.VIDEO},
+    "tiles": {Capability.TILES},
+    "one tile": {Capability.TILES},
+    "no tiles": {Capability.TILES},
+    "rows": {Capability.PRECOMPUTED},
+    "side rows": {Capability.PRECOMPUTED, Capability.SIDE_ROWS},
 }
 
 
@@ -66,7 +71,7 @@ def of(*requirements: str) -> list[str]:
     return [name for name, fault in FAULTS.items() if fault.requirement in requirements]
 
 
-CORE = sorted({fault.requirement for fault in FAULTS.values()} - {"PREP-015"})
+CORE = sorted({fault.requirement for fault in FAULTS.values()} - {"PREP-015", "PREP-027"})
 
 
 @pytest.mark.requirement("ISO-002", "ISO-003", "PREP-006", *CORE)
@@ -83,6 +88,12 @@ def test_malformed_extras_are_refused(subject: Subject, name: str, record_proper
     refuse(subject, name, record_property)
 
 
+@pytest.mark.requirement("ISO-003", "PREP-027")
+@pytest.mark.parametrize("name", of("PREP-027"))
+def test_malformed_caller_keys_are_refused(subject: Subject, name: str, record_property: pytest.RecordProperty) -> None:
+    refuse(subject, name, record_property)
+
+
 def refuse(subject: Subject, name: str, record_property: pytest.RecordProperty) -> None:
     """In the first item and in the last, of every base request that it applies to."""
 
@@ -95,7 +106,7 @@ def refuse(subject: Subject, name: str, record_property: pytest.RecordProperty) 
     applied = 0
     for base, at in itertools.product(BASES, (0, -1)):
         tower, items = BASES[base]
-        if base in NEEDS and NEEDS[base] not in subject.implementation.capabilities:
+        if NEEDS.get(base, set()) - subject.implementation.capabilities:
             continue
         rig = rig_of(subject.implementation, tower)
         request = build_request(tower, RequestRecipe("bad", items, bundle=base == "bundle"))
