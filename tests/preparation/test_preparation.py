@@ -85,12 +85,14 @@ def test_a_malformed_request_is_refused_with_its_error_and_alone(
 @pytest.mark.requirement("ISO-003", "PREP-015")
 @pytest.mark.parametrize("name", of("PREP-015"))
 def test_malformed_extras_are_refused(subject: Subject, name: str, record_property: pytest.RecordProperty) -> None:
+    claimed(subject, Capability.EXTRAS)
     refuse(subject, name, record_property)
 
 
 @pytest.mark.requirement("ISO-003", "PREP-027")
 @pytest.mark.parametrize("name", of("PREP-027"))
 def test_malformed_caller_keys_are_refused(subject: Subject, name: str, record_property: pytest.RecordProperty) -> None:
+    claimed(subject, Capability.CALLER_KEYS)
     refuse(subject, name, record_property)
 
 
