@@ -68,7 +68,7 @@ def test_what_is_not_claimed_is_refused_or_right(
         pytest.skip("everything is claimed")
     options = request.config.option
     known = frozenset(options.known)
-    found = explore(subject.implementation, 150, options.plumbline_seed, shrink=False, draw=DRAWN, known=known)
+    found = explore(subject.implementation, 600, options.plumbline_seed, shrink=False, draw=DRAWN, known=known)
     assert not found.findings, said(found)
 
 
