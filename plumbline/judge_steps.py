@@ -46,7 +46,10 @@ class StepJudge(Bench):
         )
         if self.trace.scenario.lazy:
             due = {
-                (s.chunk.request_id, k) for s in scheduled if s.entry and not s.fault for k in items_of(self.tower, s)
+                (s.chunk.request_id, k)
+                for s in (*scheduled, *self._settled_in(record))
+                if s.entry and not s.fault
+                for k in items_of(self.tower, s)
             }
             early = [f"item {k} of request {e.id}" for e, k in record.opened if (e.id, k) not in due]
             self.check("LIFE-007", not early, f"step {record.number} opened {', '.join(early)}, and has no chunk of it")
@@ -145,6 +148,13 @@ class StepJudge(Bench):
             wrong = first_wrong(self.trace.scenario, s, bits_of(tensor), level, record)
             said = f"{where}: {told(wrong, self.trace.scenario)}" if wrong else ""
             self.check(WRONG_ROWS, wrong is None, said, wrong)
+
+    def _settled_in(self, record: StepRecord) -> list[Scheduled]:
+        """Chunks of the step that was settled while this one ran: whoever keeps payloads on the host reads them then."""
+        if not self.trace.scenario.settle_late:
+            return []
+        before = [step for step in self.trace.steps if step.number < record.number]
+        return before[-1].scheduled if before else []
 
     def _merged(self, record: StepRecord) -> None:
         merged = record.merged
