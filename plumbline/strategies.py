@@ -67,6 +67,7 @@ _TOWERS = [
 ]
 _CHUNKS = [(64,), (64,), (16,), (7,), (4,), (3, 5), (2,), (1, 9), (1,)]
 _HICCUPS = [(), (), (), (), (0,), (1,), (2,), (0, 1), (0, 1), (0, 2)]
+_STEPS = [0, 1, 1, 2, 2, 3, 4, 6, 8]
 _GAPS = [(1,), (0,), (1, 0), (0, 2), (2, 1, 0), (5,)]
 _SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (1, 4), (4, 1), (2, 4)]
 _PARTS = [
@@ -141,6 +142,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         weave = new.weave and not (Cap.VIDEO in claims and Cap.SEVERAL_SPANS not in claims)
         requests.append(dataclasses.replace(new, weave=weave))
     hiccups = draw(_pick(_HICCUPS))
+    after = [_op(draw, claims, [AFTER_FAILURE])] if hiccups and draw(_CHANCE[3]) else []
     return Scenario(
         tower=tower,
         requests=tuple(requests),
@@ -159,7 +161,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         hiccups=hiccups,
         retries=draw(_pick([0, 1, 1, 2])),
         linger=draw(_pick([0, 0, 0, 1, 3])),
-        ops=tuple(_op(draw, claims, bool(hiccups)) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))),
+        ops=(*(_op(draw, claims, _STEPS) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))), *after),
     )
 
 
@@ -168,12 +170,10 @@ def _tower_needs(tower: TowerRecipe) -> set[Cap]:
     return needs | ({Cap.TILES} if tower.image == "tiles" else set())
 
 
-def _op(draw: Draw, claims: frozenset[Cap], fails: bool) -> Op:
-    """fails: whether a tower call does."""
+def _op(draw: Draw, claims: frozenset[Cap], steps: Sequence[int]) -> Op:
     kinds = ["retract", "abort", "bad_chunk", "admit_twice", "unknown"]
     if Cap.EPOCHS in claims:
         kinds += ["epoch", "epoch"]
-    steps = [0, 1, 1, 2, 2, 3, 4, 6, 8] + 4 * [AFTER_FAILURE] * fails
     return Op(draw(_pick(steps)), draw(_pick(kinds)), draw(st.integers(0, 14)))
 
 
