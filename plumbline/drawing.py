@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
@@ -41,6 +41,18 @@ class Tally:
     first_failure: float | None = None
     judged: Counter[str] = field(default_factory=Counter)
     reach: Counter[str] = field(default_factory=Counter)
+
+
+def draw_each(judge: Callable[..., None], examples: int, session_seed: int, *strategies: SearchStrategy[Any]) -> None:
+    """Calls ``judge`` with what is drawn, until it raises, which is raised here. Nothing is shrunk."""
+    configured = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    configured(seed(session_seed)(given(*strategies)(judge)))()
 
 
 def draw_cases(

@@ -168,10 +168,10 @@ class Steps:
             rows = [Rows(r.request_id, r.lo, r.hi, r.positions, r.rows, r.side) for r in rows]
         ids = self.ids(torch.cat([entries[r.request_id].prepared.token_ids[r.lo : r.hi] for r in rows]))
         spec = self.rig.runtime.spec
-        shape, device = (len(ids), spec.hidden_size), self.rig.port.device
         # One of a larger buffer's rows and columns, as where a model keeps room for more tokens and for other inputs.
-        around = torch.full((shape[0] + 2, 2 * shape[1]), float("nan"), dtype=spec.dtype, device=device)
-        buffer = around[1:-1, : shape[1]] if out else None
+        room = (len(ids) + 2, 2 * spec.hidden_size) if out else (0, 0)
+        around = torch.full(room, float("nan"), dtype=spec.dtype, device=self.rig.port.device)
+        buffer = around[1:-1, : spec.hidden_size] if out else None
         before, read = ids.clone(), self.rig.place.read
         given: list[Rows] = []
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
@@ -185,8 +185,12 @@ class Steps:
         if buffer is not None and merged.embeds.data_ptr() != buffer.data_ptr():
             record.merge_notes.append("MERGE-005 the result is not the buffer that was given")
 
-        def judge(seen: tuple[list[Rows], Merged], room: Tensor) -> None:
-            if not (room[:, shape[1] :].isnan().all() and room[[0, -1]].isnan().all()):
+        def judge(seen: tuple[list[Rows], Merged, Tensor]) -> None:
+            if not (
+                seen[2][:, spec.hidden_size :].isnan().all()
+                and seen[2][:1].isnan().all()
+                and seen[2][-1:].isnan().all()
+            ):
                 record.merge_notes.append("MERGE-005 something was written beside the buffer that was given")
             if self.embedding.bad_ids:
                 record.merge_notes.append(f"MERGE-002 ids {self.embedding.bad_ids[:4]} reached the token embedding")
@@ -201,4 +205,4 @@ class Steps:
             if any(not same(a, b) for a, b in zip(given, seen[0], strict=True)):
                 record.merge_notes.append("MERGE-007 what was merged shares memory with the rows that it was made from")
 
-        read((rows, merged, around), lambda seen: judge(seen[:2], seen[2]))
+        read((rows, merged, around), judge)

@@ -238,22 +238,20 @@ Near = Callable[[Draw, Described, frozenset[Capability]], list[Described]]
 def _other_contents(draw: Draw, one: Described, claims: frozenset[Capability]) -> list[Described]:
     first, *rest = one.parts
     near = [bits for bits in _near_bits(first) if not rest or (bits.dtype, bits.shape) == (first.dtype, first.shape)]
-    return [_divided(one, (bits, *rest)) for bits in near]
+    return [dataclasses.replace(one, parts=(bits, *rest)) for bits in near]
 
 
 def _other_divisions(draw: Draw, one: Described, claims: frozenset[Capability]) -> list[Described]:
     first, *rest = one.parts
     empty = [Bits(first.dtype, (0, *first.shape[1:]), b"")] if first.shape else []
     near = [(first, *empty, *rest), (*empty, *one.parts)]
-    if not rest:
-        return [dataclasses.replace(one, alone=False), *(_divided(one, parts) for parts in [*near, _halves(first)])]
-    whole = Bits(first.dtype, (sum(p.shape[0] for p in one.parts), *first.shape[1:]), one.content())
-    near += [one.parts[::-1], (whole,), (*one.parts, one.parts[-1]), one.parts[:1]]
-    return [_divided(one, parts) for parts in near]
-
-
-def _divided(one: Described, parts: tuple[Bits, ...]) -> Described:
-    return dataclasses.replace(one, parts=parts)
+    if rest:
+        whole = Bits(first.dtype, (sum(p.shape[0] for p in one.parts), *first.shape[1:]), one.content())
+        near += [one.parts[::-1], (whole,), (*one.parts, one.parts[-1]), one.parts[:1]]
+    else:
+        near.append(_halves(first))
+    in_a_tuple = [] if rest else [dataclasses.replace(one, alone=False)]
+    return [*in_a_tuple, *(dataclasses.replace(one, parts=parts) for parts in near)]
 
 
 def _other_objects(draw: Draw, one: Described, claims: frozenset[Capability]) -> list[Described]:

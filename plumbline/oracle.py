@@ -117,6 +117,10 @@ def terms_of_bfloat16(name: str, weight: Tensor, longest: int) -> int:
     return 1
 
 
+TERMS: dict[torch.dtype, Terms] = {torch.float32: terms_of_float32, torch.bfloat16: terms_of_bfloat16}
+"""Of a tower in that dtype."""
+
+
 def is_table(name: str) -> bool:
     return name in ("pos_embed.weight", "vision_tower.patch_embed.pos_emb.position_embeddings")
 

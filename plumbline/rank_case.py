@@ -45,8 +45,8 @@ class RankCase:
     def strikes(self, request_id: str, item: int, count: int) -> bool:
         """Whether the payload of the request's item, one of ``count``, is gone or fenced off on the rank with the fault."""
         names = [request.name for request in self.scenario.requests]
-        struck = names and request_id.partition("#")[0] == names[self.request % len(names)]
-        return bool(struck) and self.fault in PAYLOADS and (self.item < 0 or item == self.item % count)
+        its = request_id.partition("#")[0] == names[self.request % len(names)]
+        return its and self.fault in PAYLOADS and (self.item < 0 or item == self.item % count)
 
     def size(self) -> int:
         """How much a reader has to take in."""

@@ -76,6 +76,20 @@ def wire_requests(draw: Draw, in_place: st.SearchStrategy[bool] = _RARELY) -> Wi
     )
 
 
+Kinds = list[tuple[str, int]]
+"""Of acts: each with its request or publication, or with its own step of the clock or rank."""
+
+
+def _begun(count: int, what: int) -> Kinds:
+    """The first acts of a cycle."""
+    return [(kind, what if kind == "publish" else 0) for kind in _CYCLE[:count]]
+
+
+def _acts(who: int, kinds: Kinds, own: tuple[str, ...] = ("advance",)) -> list[Act]:
+    """own: kinds whose number says who."""
+    return [Act(kind, number) if kind in own else Act(kind, who, number) for kind, number in kinds]
+
+
 @st.composite
 def transport_cases(draw: Draw) -> TransportCase:
     """Most acts come as cycles of one publication: to its end, to a fence under its reader and the reuse of its space, or
@@ -86,30 +100,27 @@ def transport_cases(draw: Draw) -> TransportCase:
         who, what = draw(st.integers(0, 3)), draw(st.integers(0, 31))
         form = draw(st.sampled_from(["cycle", "cycle", "act", "act", "fence", "late", "parts", "room", "time"]))
         if form == "fence":
-            begun = _CYCLE[: draw(st.sampled_from([3, 3, 2, 1]))]
+            begun = _begun(draw(st.sampled_from([3, 3, 2, 1])), what)
             after = [("publish", what), *draw(st.sampled_from(_AFTER))]
-            kinds = [*((k, what) for k in begun), *draw(st.sampled_from(_ENDS)), *after]
-            acts += [Act(k, at if k == "advance" else who, at if k == "publish" else 0) for k, at in kinds]
+            acts += _acts(who, [*begun, *draw(st.sampled_from(_ENDS)), *after])
         elif form == "parts":
             again = [("release_part", what), ("publish", what + 1), ("open", 0), ("release_part", 0), ("publish", what)]
-            acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE[:2]), *again]]
+            acts += _acts(who, [*_begun(2, what), *again])
         elif form == "room":
             ends = draw(st.sampled_from([[("cancel", 0)], [(k, 0) for k in _CYCLE[1:]], [(k, 0) for k in _CYCLE[1:3]]]))
             while_kept = draw(st.sampled_from([[("collect", 0)], [("advance", 3)]]))
             after = [("publish", what), ("publish", what + 1), ("collect", 0), ("deliver", 0), ("open", 0)]
-            kinds = [("publish", what), ("keep", what + 1), *ends, *while_kept, *after]
-            acts += [Act(k, at if k == "advance" else who, at) for k, at in kinds]
+            acts += _acts(who, [("publish", what), ("keep", what + 1), *ends, *while_kept, *after])
         elif form == "time":
             passes = [("advance", 0), ("advance", 0), ("advance", 1), ("beat", 0), ("beat", 1), ("collect", 0)]
             between = draw(st.lists(st.sampled_from(passes), min_size=3, max_size=8))
-            kinds = [("publish", what), ("deliver", 0), ("beat", 0), *between, ("collect", 0), ("open", 0)]
-            acts += [Act(k, at if k in ("advance", "beat") else who, at if k == "publish" else 0) for k, at in kinds]
+            kinds = [*_begun(2, what), ("beat", 0), *between, ("collect", 0), ("open", 0)]
+            acts += _acts(who, kinds, own=("advance", "beat"))
         elif form == "late":
             again = [("collect", 0), ("publish", what), ("cancel", 1), ("release", 0), ("deliver", 0), ("open", 0)]
-            acts += [Act(k, who, at) for k, at in [*((k, what if k == "publish" else 0) for k in _CYCLE), *again]]
+            acts += _acts(who, [*_begun(4, what), *again])
         elif form == "cycle":
-            cut = draw(st.sampled_from([4, 4, 3, 2]))
-            acts += [Act(kind, who, what if kind == "publish" else 0) for kind in _CYCLE[:cut]]
+            acts += _acts(who, _begun(draw(st.sampled_from([4, 4, 3, 2])), what))
         else:
             acts.append(Act(draw(st.sampled_from(_WEIGHTED)), who, what))
     return TransportCase(

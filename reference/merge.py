@@ -33,7 +33,7 @@ def merge(
     if out is not None and out.shape != (len(mask), spec.hidden_size):
         raise PlumblineError(f"out has shape {tuple(out.shape)}, not {(len(mask), spec.hidden_size)}")
 
-    looked_up = embed_tokens(token_ids.masked_fill(mask, 0).to(device)).detach()
+    looked_up = embed_tokens(token_ids.masked_fill(mask, 0).to(device))
     embeds = looked_up.clone() if out is None else out.copy_(looked_up)
     none = torch.empty(0, spec.hidden_size, dtype=spec.dtype, device=device)
     main = torch.cat([none, *(chunk.rows for chunk in rows)])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from torch import Tensor
 
+from plumbline.drawing import draw_each
 from plumbline.identity_cases import TOPICS, Bits, Described, Family, difference, families, sameness
 from plumbline.interface import Capability, Identity, Item, Modality, Source
 from plumbline.parts import claimed, identity_of, rig_of
@@ -50,14 +50,7 @@ def test_digests_are_equal_exactly_where_items_are(
                     fail(difference(one, other), f"{one} and {other} differ")
 
     # A family is not shrunk: the message names the two that matter.
-    configured = settings(
-        max_examples=CASES[options.profile],
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    configured(seed(options.plumbline_seed)(given(families(respect, claims))(judge)))()
+    draw_each(judge, CASES[options.profile], options.plumbline_seed, families(respect, claims))
 
 
 def square(view: Tensor) -> Item:

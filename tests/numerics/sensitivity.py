@@ -23,7 +23,7 @@ from torch import Tensor
 from optimized.towers import load
 from plumbline.certify import certify, join, same_bits
 from plumbline.interface import Checkpoint, LoadedTower
-from plumbline.oracle import Oracle, distances, is_norm, terms_of_bfloat16, terms_of_float32
+from plumbline.oracle import TERMS, Oracle, distances, is_norm, terms_of_float32
 from plumbline.photos import one_thread
 from plumbline.results import commit, environment
 from plumbline.rig import HostPort
@@ -41,7 +41,6 @@ CUSTOMARY: dict[str, Callable[[Tensor, Tensor], bool]] = {
 }
 """Whether a fault is seen beside the plain tower in the same dtype, at tolerances that are usual for bfloat16."""
 
-TERMS = {torch.float32: terms_of_float32, torch.bfloat16: terms_of_bfloat16}
 BITWISE = "alone, bitwise"
 HALVINGS = 30
 """The smallest size that is tried is 2 ** -HALVINGS."""

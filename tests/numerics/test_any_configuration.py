@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from plumbline.drawing import draw_each
 from plumbline.interface import BadCheckpoint
 from plumbline.judge_tower import tower_of
-from plumbline.oracle import Oracle, terms_of_bfloat16, terms_of_float32
+from plumbline.oracle import TERMS, Oracle
 from plumbline.parts import loads
 from plumbline.resolve import SpecError, Subject
 from plumbline.rig import HostPort
@@ -33,9 +33,6 @@ FAR = 264
 """Places on one side, beyond those that bfloat16 tells apart."""
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
-
-
-TERMS = {torch.float32: terms_of_float32, torch.bfloat16: terms_of_bfloat16}
 DTYPES = [torch.float32, torch.float32, torch.bfloat16]
 
 
@@ -143,8 +140,6 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
     request: pytest.FixtureRequest,
     record_property: Record,
 ) -> None:
-    if subject.implementation.tower is None:
-        pytest.skip("it brings no tower")
     loads(subject, family, tmp_path / "each")
     options, numbers = request.config.option, iter(range(10**6))
 
@@ -167,11 +162,4 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
             sigmas.append(theirs.sigmas(call, theirs.terms_of_itself))
         hold(record_property, f"to float64, {dtype}", outputs(tower(call)), theirs.run(theirs.exact, call), *sigmas)
 
-    configured = settings(
-        max_examples=CASES[options.profile],
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    configured(seed(options.plumbline_seed)(given(CONFIGURED[family], st.sampled_from(DTYPES))(judge)))()
+    draw_each(judge, CASES[options.profile], options.plumbline_seed, CONFIGURED[family], st.sampled_from(DTYPES))
