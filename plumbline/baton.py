@@ -72,9 +72,14 @@ class Baton:
 
     def run(self) -> None:
         """Until every actor is done, stopped, or waits for what will not come."""
-        for number, actor in enumerate(self.actors):
-            actor.thread = threading.Thread(target=self._body, args=(number,), name=actor.name, daemon=True)
-            actor.thread.start()
+        theirs = threading.gettrace()  # such as coverage's: threads that set a tracer at the same time are an error
+        threading.settrace(None)
+        try:
+            for number, actor in enumerate(self.actors):
+                actor.thread = threading.Thread(target=self._body, args=(number,), name=actor.name, daemon=True)
+                actor.thread.start()
+        finally:
+            threading.settrace(theirs)
         self.actors[0].gate.release()
         if not self._ended.wait(SECONDS):
             self.hung = f"{self.actors[self._current].name} blocks"

@@ -172,10 +172,12 @@ def payload_one_entry_short(request: Request, spec: TowerSpec) -> Request | None
 @fault("ITEM-002", RowCountMismatch)
 def tensors_of_a_bundle_cut_elsewhere(request: Request, spec: TowerSpec) -> Request | None:
     """One tensor for each image, as large as all of them together, but the first one has an entry of the second."""
-    payload, grid = plain_payload(request), first_grid(request)
-    if payload is None or grid is None or len(grid) < 2:
+    payload, grid, layout = plain_payload(request), first_grid(request), first_layout(request, spec)
+    if payload is None or grid is None or layout is None or len(grid) < 2:
         return None
-    entries = int(grid[0].prod()) if has_features(request) else sum(hi - lo for lo, hi in first_spans(request)[:1])
+    frames, height, width = grid[0].tolist()
+    rows = (1 if layout.pools_frames else frames) * height * width // layout.merge**2
+    entries = frames * height * width if has_features(request) else rows
     sizes = [entries + 1, *[1] * (len(grid) - 2)]
     sizes.append(len(payload) - sum(sizes))
     return with_first(request, payload=tuple(torch.split(payload, sizes))) if sizes[-1] > 0 else None
