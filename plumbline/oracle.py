@@ -33,6 +33,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,12 @@ class Oracle:
     installed; BadCheckpoint: it knows no such."""
 
     def __init__(self, folder: Path, family: str) -> None:
-        self.family = family
-        self.exact, self.single = self.model(folder, torch.float64), self.model(folder, torch.float32)
+        self.family, self.folder = family, folder
+        self.exact = self.model(folder, torch.float64)
+
+    @cached_property
+    def single(self) -> Any:
+        return self.model(self.folder, torch.float32)
 
     def model(self, folder: Path, dtype: torch.dtype) -> Any:
         name = self.family if self.family in load("adapters.transformers", "MODELS") else f"{self.family}_vision"

@@ -31,4 +31,9 @@ PROFILES = {
 
 def shards_for(profile: str, implementations: int) -> int:
     """Shards of each implementation."""
-    return max(1, PROFILES[profile].shards // implementations)
+    return share(PROFILES[profile].shards, implementations)
+
+
+def share(count: int, implementations: int) -> int:
+    """Of each implementation, where those of a session share them."""
+    return max(1, count // implementations)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -89,8 +90,8 @@ _PARTS = [
     (0,),
     (0, 2),
 ]
-_DTYPES = ["float32", "float32", "bfloat16", "int32", "float16", "int16", "float64", "uint8"]
-_RARE = ["float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64", "uint8"]
+_DTYPES = ("float32", "float32", "bfloat16", "int32", "float16", "int16", "float64", "uint8")
+_RARE = ("float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64", "uint8")
 """Those of which torch lacks some operations."""
 _TWINS = {"float32": "int32", "int32": "float32", "bfloat16": "float16", "float16": "int16", "int16": "bfloat16"}
 _EXTRAS = [
@@ -118,6 +119,13 @@ _KEYS = [
 
 
 def _pick(values: Sequence[T]) -> st.SearchStrategy[T]:
+    """One of what is written here. What was drawn is not for it: an extra of 1 is equal to one of 1.0."""
+    return _one_of(tuple(values))
+
+
+@lru_cache(maxsize=500)
+def _one_of(values: tuple[T, ...]) -> st.SearchStrategy[T]:
+    """Made once: to make a strategy takes Hypothesis longer than to draw from it."""
     return st.sampled_from(values)
 
 
@@ -130,7 +138,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
     lazy = Cap.LAZY in claims and draw(_CHANCE[3])
     device = not lazy and draw(_CHANCE[2])
     pool: list[ItemRecipe] = []
-    dtypes = draw(_pick([["float32"], _DTYPES, ["float32"], _DTYPES, _RARE]))
+    dtypes = draw(_pick([("float32",), _DTYPES, ("float32",), _DTYPES, _RARE]))
     requests: list[RequestRecipe] = []
     for k in range(draw(st.integers(1, largest))):
         alike = requests and draw(_CHANCE[3])
@@ -185,7 +193,7 @@ def _request(
     index: int,
     lazy: bool,
     device: bool,
-    dtypes: list[str],
+    dtypes: Sequence[str],
 ) -> RequestRecipe:
     items = []
     for _ in range(draw(_pick([1, 1, 2, 2, 3, 0]))):
@@ -219,7 +227,7 @@ def _twin(
     draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], requests: list[RequestRecipe], index: int
 ) -> RequestRecipe:
     """An earlier request again, with one item changed in its place: what a prefix cache must tell apart."""
-    earlier: RequestRecipe = draw(_pick(requests))
+    earlier: RequestRecipe = draw(st.sampled_from(requests))
     items = [dataclasses.replace(i, fence=False, gone=False) for i in earlier.items]
     if items:
         at = draw(st.integers(0, len(items) - 1))
@@ -231,7 +239,7 @@ def _twin(
     return dataclasses.replace(earlier, name=name, items=tuple(items), malformed="")
 
 
-def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], dtypes: list[str]) -> ItemRecipe:
+def _item(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], dtypes: Sequence[str]) -> ItemRecipe:
     kinds = ["image"] * 4
     kinds += ["video"] * 2 if Cap.VIDEO in claims else []
     kinds += ["audio"] if Cap.TILES in claims else []
@@ -300,7 +308,7 @@ def _given(item: ItemRecipe, name: tuple[str, str], trusted: bool) -> ItemRecipe
 
 def _variant(draw: Draw, tower: TowerRecipe, claims: frozenset[Cap], pool: list[ItemRecipe]) -> ItemRecipe:
     """An earlier item again, or with one change."""
-    item: ItemRecipe = draw(_pick(pool))
+    item: ItemRecipe = draw(st.sampled_from(pool))
     changed: ItemRecipe = draw(_pick(_VARIANTS))(draw, tower, claims, item)
     return changed if sum(changed.parts) <= ITEM_PATCHES else item
 

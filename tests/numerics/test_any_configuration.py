@@ -17,6 +17,8 @@ from plumbline.interface import BadCheckpoint
 from plumbline.judge_tower import tower_of
 from plumbline.oracle import TERMS, Oracle
 from plumbline.parts import loads
+from plumbline.profiles import share
+from plumbline.pytest_plugin import DEFAULT_IMPLEMENTATIONS
 from plumbline.resolve import SpecError, Subject
 from plumbline.rig import HostPort
 from plumbline.small_tower import FAMILIES, checkpoint
@@ -27,7 +29,7 @@ from tests.numerics.towers import Clip, Grid, call_of, outputs, rewrite_weights
 pytestmark = pytest.mark.usefixtures("single_thread")
 
 CASES = {"quick": 2, "tests": 6, "default": 20, "thorough": 100, "mutant": 12}
-"""Towers of each family, by profile."""
+"""Towers of each family, by profile; the implementations of a session share them."""
 
 FAR = 264
 """Places on one side, beyond those that bfloat16 tells apart."""
@@ -162,4 +164,5 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
             sigmas.append(theirs.sigmas(call, theirs.terms_of_itself))
         hold(record_property, f"to float64, {dtype}", outputs(tower(call)), theirs.run(theirs.exact, call), *sigmas)
 
-    draw_each(judge, CASES[options.profile], options.plumbline_seed, CONFIGURED[family], st.sampled_from(DTYPES))
+    cases = share(CASES[options.profile], len(options.impl or DEFAULT_IMPLEMENTATIONS))
+    draw_each(judge, cases, options.plumbline_seed, CONFIGURED[family], st.sampled_from(DTYPES))
