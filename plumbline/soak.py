@@ -62,7 +62,7 @@ class Event:
 @dataclass
 class Summary:
     """reads: of requests by ranks. unread: that a killed rank or worker took with it. fenced: refused since their worker was
-    killed. ways, fallbacks: as in ``Reading``. free: bytes of each GPU at a fifth of the way, and at the end."""
+    killed. ways, fallbacks: as in ``Reading``. free: bytes of each GPU after a fifth of the way, and at the end."""
 
     devices: list[str]
     seed: int
@@ -148,6 +148,8 @@ class Soak:
         }
         self.processes: dict[str, Remote[Any]] = {}
         self.joining: set[str] = set()
+        self.joined_at = 0
+        """How many requests there had been when the latest process joined."""
         self.inbox: dict[int, list[tuple[Load, bytes]]] = {r: [] for r in range(len(devices))}
         self.due: dict[tuple[int, int], int] = {}
         """By request and rank that has not read it: its worker."""
@@ -181,7 +183,9 @@ class Soak:
                 self._all_joined()
             until = events[0].at if events else self.requests
             self._turn(max(until - self.summary.requests, 0), event)
-            if not self.summary.free and self.summary.requests >= self.requests // 5:
+            # Whoever has just joined has not loaded yet what it needs for its work.
+            worked = 0 if self.joining else self.summary.requests - self.joined_at
+            if not self.summary.free and self.summary.requests >= self.requests // 5 and worked >= self.requests // 20:
                 self._look_at_memory()
 
     def _turn(self, most: int, event: Event | None = None) -> None:
@@ -278,13 +282,16 @@ class Soak:
 
     def _who_joined(self) -> None:
         for name in [name for name in self.joining if self.processes[name].answered(0)]:
-            self.processes[name].answer()
-            self.joining.remove(name)
+            self._joins(name)
 
     def _all_joined(self) -> None:
-        for name in self.joining:
-            self.processes[name].answer()
-        self.joining.clear()
+        for name in list(self.joining):
+            self._joins(name)
+
+    def _joins(self, name: str) -> None:
+        self.processes[name].answer()
+        self.joining.remove(name)
+        self.joined_at = self.summary.requests
 
     # -------------------------------------------------------------------------------------------------------- accounts
 
