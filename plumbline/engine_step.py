@@ -35,18 +35,20 @@ class Reused:
 
 class TokenEmbedding:
     """[VOCABULARY, hidden] of negative numbers, so that no text row looks like an item's row. Notes ids out of range. What it
-    gives is reused, as where a language model is a captured graph."""
+    gives is reused, as where a language model is a captured graph. step: whose merge it is for; the table of every other one
+    is another, as with adapters."""
 
     def __init__(self, rig: Rig, hidden: int) -> None:
         table = -(torch.arange(VOCABULARY) + 1).to(rig.runtime.spec.dtype)[:, None].expand(VOCABULARY, hidden)
-        self.table = rig.port.move(table.contiguous())
+        self.tables = [rig.port.move(k * table.contiguous()) for k in (1, 2)]
+        self.step = 0
         self.place = rig.place
         self.reused = Reused(rig.port.device)
         self.bad_ids: list[int] = []
 
     def __call__(self, ids: Tensor) -> Tensor:
         self.place.read(ids, self._look)
-        return self.reused(self.table[ids.clamp(0, VOCABULARY - 1)])
+        return self.reused(self.tables[self.step % 2][ids.clamp(0, VOCABULARY - 1)])
 
     def _look(self, ids: Tensor) -> None:
         self.bad_ids += ids[(ids < 0) | (ids >= VOCABULARY)].tolist()
@@ -176,6 +178,7 @@ class Steps:
         given: list[Rows] = []
         read(rows, lambda seen: given.extend(copy_of(r) for r in seen))  # type: ignore[misc]
         read(None, lambda _: self.embedding.bad_ids.clear())
+        self.embedding.step = record.number
         merged = self.rig.merge(rows if record.number % 2 else tuple(rows), ids, self.embedding, buffer)
         self._note_strays(record, "all together", merged.embeds, *merged.side)
         changed = any((tensor != torch.full_like(tensor, OVERWRITTEN)).any() for tensor in self.merged)

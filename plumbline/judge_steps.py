@@ -172,7 +172,8 @@ class StepJudge(Bench):
             lo, hi = s.chunk.lo, s.chunk.hi
             mask = torch.tensor([at is not None for at in prompt.owner[lo:hi]])
             ids = torch.tensor(prompt.token_ids[lo:hi])
-            text = -(torch.where(mask, 0, ids) + 1).to(r.rows.dtype)[:, None].expand(-1, self.tower.hidden).clone()
+            table = -(1 + record.number % 2) * (torch.where(mask, 0, ids) + 1)
+            text = table.to(r.rows.dtype)[:, None].expand(-1, self.tower.hidden).clone()
             text[mask] = r.rows
             embeds.append(text)
             masks.append(mask)

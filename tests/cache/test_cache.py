@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -203,6 +204,48 @@ def test_the_least_recently_used_entry_goes_first(subject: Subject, used: str) -
         cache.put(name(1), 0, Encoded(float_rows(1, 2)))
     cache.put(name(4), 0, Encoded(float_rows(4, 2)))
     assert [cache.get(name(k), 0) is not None for k in (1, 2, 3, 4)] == [True, False, True, True]
+
+
+def calls_of(rng: random.Random) -> list[tuple[int, int | None]]:
+    """Keys that are looked for, and keys with the rows that are put under them."""
+    return [(rng.randrange(16), rng.choice([None, None, 1, 2, 3, 5])) for _ in range(200)]
+
+
+def present_after(cache: Cache, calls: Sequence[tuple[int, int | None]]) -> list[list[int]]:
+    """Which keys are there after each tenth call. They are looked for in their order, so that all are used alike."""
+    seen = []
+    for number, (key, rows) in enumerate(calls):
+        if rows is None:
+            cache.get(name(key), 0)
+        else:
+            cache.put(name(key), 0, Encoded(float_rows(key, rows)))
+        if number % 10 == 9:
+            seen.append([k for k in range(16) if cache.get(name(k), 0) is not None])
+    return seen
+
+
+@pytest.mark.requirement("CACHE-016")
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_calls_leave_the_same_entries(subject: Subject, seed: int) -> None:
+    """As on the ranks of one engine, of which each has a cache of its own. Nobody seeds what they draw from alike."""
+    claimed(subject, Capability.CACHE)
+    calls = calls_of(random.Random(seed))
+    assert present_after(cache_of(subject, rows=24), calls) == present_after(cache_of(subject, rows=24), calls)
+
+
+@pytest.mark.requirement("CACHE-011")
+@pytest.mark.parametrize("seed", range(4))
+def test_of_many_entries_the_least_recently_used_goes_first(subject: Subject, seed: int) -> None:
+    claimed(subject, Capability.CACHE)
+    rng, cache, order = random.Random(seed), cache_of(subject, rows=12), list[int]()
+    for _ in range(200):
+        key = rng.randrange(16)
+        if rng.random() < 0.5:
+            cache.put(name(key), 0, Encoded(float_rows(key, 1)))
+            order = [*(k for k in order if k != key), key][-12:]
+        else:
+            assert (cache.get(name(key), 0) is not None) == (key in order)
+            order = [*(k for k in order if k != key), key] if key in order else order
 
 
 @pytest.mark.requirement("CACHE-007")

@@ -20,9 +20,9 @@ END = 6
 """Tokens of a prompt: one of text, four rows, and one of text."""
 
 
-def lazy(rig: Rig, name: str, fence: bool) -> Prepared:
-    """The same image for every name, fenced off when it is read or not."""
-    whole = prepared_of(rig, RequestRecipe(name, (image(1),), text=1))
+def lazy(rig: Rig, name: str, fence: bool, seed: int = 1) -> Prepared:
+    """The same image for every name, if ``seed`` does not say otherwise, fenced off when it is read or not."""
+    whole = prepared_of(rig, RequestRecipe(name, (image(seed),), text=1))
     (item,) = whole.items
     assert isinstance(item.payload, torch.Tensor)
     assert len(whole.token_ids) == END
@@ -120,3 +120,24 @@ def test_rows_that_were_lost_are_shown_to_nobody_again(
             with about("LIFE-009"):
                 wanted = expected_rows(TowerRecipe(), image(1), 0, 0)[2:]
                 assert torch.equal(bits_of(result.rows), wanted), f"{name} is shown rows that were lost"
+
+
+@pytest.mark.requirement("CACHE-008")
+@pytest.mark.parametrize("ends", ["before settling", "after it"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_was_delivered_and_settled_is_kept(subject: Subject, ends: str, beside: bool) -> None:
+    """Beside an item that was lost in the same step, and for requests that have ended by then."""
+    claimed(subject, Capability.CACHE, Capability.LAZY)
+    rig = rig_of(subject.implementation)
+    rig.embed.admit(lazy(rig, "good", fence=False))
+    rig.embed.admit(lazy(rig, "lost", fence=beside, seed=2))
+    step = rig.embed.step([Chunk("good", 0, END), Chunk("lost", 0, END)])
+    if ends == "before settling":
+        rig.embed.finish("good")
+    assert [failure.request_id for failure in step.settle()] == ["lost"] * beside
+    if ends == "after it":
+        rig.embed.finish("good")
+    before = len(rig.tower.calls)
+    rig.embed.admit(lazy(rig, "later", fence=False))
+    right(rig, "later", 0)
+    assert len(rig.tower.calls) == before, "the image was encoded again"
