@@ -619,7 +619,8 @@ class Publisher(Protocol):
         ...
 
     def reserve(self, metas: Sequence[TensorMeta], readers: frozenset[int]) -> Slot | None:
-        """Space for the payloads of one request. None: there is none now, so produce them elsewhere."""
+        """Space for the payloads of one request. None: there is none now, so produce them elsewhere. readers: as far as they
+        are known; a lease is for those that ``publish`` names."""
         ...
 
     def publish(self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()) -> Ticket:

@@ -12,7 +12,7 @@ import torch
 from plumbline.build import build_item, build_request
 from plumbline.closed_form import lay_out
 from plumbline.exact import ExactTower, exact_spec
-from plumbline.interface import Budgets, Capability, Failure, Identity, Implementation, Item, Prepared
+from plumbline.interface import Budgets, Capability, Failure, Identity, Implementation, Item, Prepared, Ranks
 from plumbline.judge_tower import families_of
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort, Rig, build_rig
@@ -38,12 +38,17 @@ def loads(subject: Subject, family: str, root: Path) -> None:
 
 
 def rig_of(
-    implementation: Implementation, tower: TowerRecipe | None = None, cache_bytes: int = 1 << 20, patches: int = 64
+    implementation: Implementation,
+    tower: TowerRecipe | None = None,
+    cache_bytes: int = 1 << 20,
+    patches: int = 64,
+    ranks: Ranks | None = None,
 ) -> Rig:
     """All parts around an exact tower."""
     recipe = tower or TowerRecipe()
     spec = exact_spec(recipe)
-    return build_rig(implementation, ExactTower(recipe, spec), spec, Budgets(cache_bytes, patches, ITEM_PATCHES))
+    budgets = Budgets(cache_bytes, patches, ITEM_PATCHES)
+    return build_rig(implementation, ExactTower(recipe, spec), spec, budgets, ranks=ranks)
 
 
 def item_of(recipe: ItemRecipe, tower: TowerRecipe | None = None) -> Item:

@@ -1,16 +1,17 @@
-"""A worker whose process ends by itself, without closing, and a process that it forked."""
+"""A worker whose process ends by itself, without closing; a process that it forked; and one that takes a killed one's place."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
-from plumbline.interface import Capability, Domain
+from plumbline.interface import Capability, Domain, LeaseLost, PayloadMissing
 from plumbline.parts import claimed
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
@@ -56,5 +57,61 @@ def test_a_process_that_ends_takes_its_own_away_and_nothing_else(
             rank.close()
         with about("POOL-003"):
             assert not global_names(name), "after its worker's process has ended"
+    finally:
+        remove_global(name)
+
+
+PUBLISHING = """
+    import sys
+    from plumbline.resolve import resolve
+    from plumbline.transport_host import transport_of
+    from plumbline.interface import Domain
+    from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
+
+    name, first, spec, *replaced = sys.argv[1:]
+    publisher = transport_of(resolve(spec, replaced).implementation, Domain(name, pool_bytes=1 << 16)).publisher(0)
+    for seed in (int(first), int(first) + 1):
+        request = WireRequest((WireItem(seed, (4,)),))
+        print(publisher.publish(prepared_of(f"q{seed}", request), frozenset({0})).message.hex(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def published(subject: Subject, name: str, first: int) -> Iterator[list[tuple[bytes, WireRequest]]]:
+    """Two messages of a worker, which is killed in the end."""
+    command = [sys.executable, "-c", textwrap.dedent(PUBLISHING), name, str(first), subject.spec, *subject.replaced]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        try:
+            messages = [bytes.fromhex(worker.stdout.readline().decode()) for _ in range(2)]
+            yield [(m, WireRequest((WireItem(first + k, (4,)),))) for k, m in enumerate(messages)]
+        finally:
+            worker.kill()
+
+
+@pytest.mark.requirement("POOL-001", "POOL-018")
+def test_what_a_killed_worker_published_is_never_its_successor_s(
+    subject: Subject, about: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    """The rank has read one of two requests, and nobody has told it of the death when the next worker is there."""
+    claimed(subject, Capability.TRANSPORT)
+    name = fresh_name()
+    rank = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0)
+    try:
+        with published(subject, name, 1) as before:
+            old = [Received(rank, message) for message, _ in before]
+            assert old[0].reads(before[0][1])
+        with published(subject, name, 11) as after:
+            new = [(Received(rank, message), request) for message, request in after]
+            late = Received(rank, before[1][0])
+            with about("POOL-001"):
+                for got, (_, request) in zip([*old, late], [*before, before[1]], strict=True):
+                    with contextlib.suppress(PayloadMissing, LeaseLost):
+                        assert got.reads(request), "what the killed worker published has other bytes now"
+                    got.release()
+            with about("POOL-018"):
+                assert all(got.reads(request) for got, request in new)
+        rank.close()
     finally:
         remove_global(name)

@@ -16,10 +16,12 @@ from plumbline.interface import Feature, LeaseLost, PayloadMissing, PlumblineErr
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_faulty import FAULTS, unpublishable
+from plumbline.transport_fields import same_bits
 from plumbline.transport_host import Both, Received, capacity, global_names, listening, transport_of
 from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, metas_of, parts_of, prepared_of
 
 POOL = 1 << 14
+BOTH = frozenset({0, 1})
 
 
 def wanted(seed: int, rows: int = 8) -> WireRequest:
@@ -339,9 +341,9 @@ def test_a_full_pool_warns_once(subject: Subject) -> None:
         assert len(said) == 1, said
 
 
-def written(publisher: Publisher, request: WireRequest) -> Slot:
-    """Space for both ranks that a processor has reserved, with the request's payloads in it."""
-    slot = publisher.reserve(metas_of(request), frozenset({0, 1}))
+def written(publisher: Publisher, request: WireRequest, readers: frozenset[int] = BOTH) -> Slot:
+    """Space that a processor has reserved, with the request's payloads in it."""
+    slot = publisher.reserve(metas_of(request), readers)
     if slot is None:
         pytest.skip("it reserves nothing")
     for space, part in zip(slot.tensors, (p for i in request.items for p in parts_of(i)), strict=True):
@@ -540,3 +542,62 @@ def test_reserved_space_is_the_processor_s_until_it_is_published_or_cancelled(su
         publisher.collect()
         assert publisher.leased == reserved
         assert_published_among_others(both, request, views)
+
+
+@pytest.mark.requirement("POOL-001", "POOL-003")
+def test_payloads_in_several_reserved_slots_are_under_one_lease(subject: Subject) -> None:
+    """Each image of a request in room of its own, which is given back once the request is published."""
+    request = wanted(7)
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        slots = [written(publisher, WireRequest((item,))) for item in request.items]
+        payloads = [tensor for slot in slots for tensor in slot.tensors]
+        message = publisher.publish(prepared_of("q", request, payloads), BOTH).message
+        for slot in slots:
+            slot.cancel()
+        others = [both.publish(filler(k, both), name=f"other {k}") for k in range(4)]
+        for s in both.subscribers:
+            got = Received(s, message)
+            assert got.reads(request)
+            got.release()
+        for other in others:
+            other.cancel()
+        publisher.collect()
+        assert publisher.leased == 0
+
+
+@pytest.mark.requirement("POOL-001", "POOL-003")
+@pytest.mark.parametrize("reserved", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("named", [{0}, {1}, {0, 1}])
+def test_the_readers_of_reserved_space_are_those_that_a_publication_names(
+    subject: Subject, reserved: set[int], named: set[int]
+) -> None:
+    """Room is reserved before it is known which ranks run the request."""
+    request = wanted(7)
+    with Both(subject.implementation, pool=POOL) as both:
+        publisher = both.publishers[0]
+        slot = written(publisher, request, frozenset(reserved))
+        message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset(named)).message
+        for k, rank in enumerate(sorted(named)):
+            got = Received(both.subscribers[rank], message)
+            assert got.reads(request)
+            got.release()
+            both.publish(filler(k, both), name=f"other {k}").cancel()
+        publisher.collect()
+        assert publisher.leased == 0
+
+
+@pytest.mark.requirement("POOL-002")
+def test_what_was_opened_stays_as_it_is_although_nobody_keeps_the_request(subject: Subject) -> None:
+    with Both(subject.implementation, ranks=1, pool=POOL) as both:
+        request = filler(1, both)
+        got = Received(both.subscribers[0], both.publish(request).message)
+        assert got.reads(request)
+        opened = got.open()
+        before = [bits_of(tensor).clone() for tensor in opened]
+        del got
+        gc.collect()
+        both.subscribers[0].beat()
+        for k in range(4):
+            both.publish(filler(2 + k, both), name=f"later{k}")
+        assert same_bits([[bits_of(tensor) for tensor in opened]], [before])
