@@ -185,7 +185,7 @@ def hold(
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Run the suite against every mutant; fails if one survives."""
-    install(session)
+    install(session, "photos")
     session.run("python", "-m", "plumbline.mutants", *session.posargs)
 
 

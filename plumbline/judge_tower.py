@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,17 +29,24 @@ LITTER = (1 << 6, 1 << 10, 1 << 14)
 
 
 def folders_of(root: Path, **options: Any) -> list[Path]:
-    """Small checkpoints of one configuration, with other weights in each, under other names. options: those of ``checkpoint``."""
+    """Small checkpoints of one configuration, with other weights in each, under other names. options: those of ``checkpoint``.
+
+    The last one has those of the one before, but for a single number of each weight, as where a trainer changes few."""
     first = checkpoint(root / "0", **options)
-    found = [first]
+    found, weights = [first], {}
     inside = FAMILIES[options.get("family", "qwen3_vl")].prefix
     for epoch in range(1, EPOCHS):
         # A trainer may save the tower alone, and another version of a library gives its weights another name in the model.
         prefix = ("", inside, inside.removeprefix("model."))[epoch % 3]
         folder = checkpoint(root / str(epoch), prefix, **options)
         path = folder / "model.safetensors"
-        weights = {name: value.roll(epoch, 0) for name, value in load_file(path).items()}
-        save_file(weights, path, metadata={"format": "pt"})
+        loaded = {name.removeprefix(prefix): value for name, value in load_file(path).items()}
+        if epoch < EPOCHS - 1:
+            weights = {name: value.roll(epoch, 0) for name, value in loaded.items()}
+        else:
+            for name, value in weights.items():
+                value.view(-1)[crc32(name.encode()) % value.numel()] += 0.5
+        save_file({prefix + name: value for name, value in weights.items()}, path, metadata={"format": "pt"})
         found.append(folder)
     return found
 

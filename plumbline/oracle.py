@@ -18,10 +18,11 @@ evaluation's error, in units of its rows' sigmas, must have a root mean square w
 distribution exceeds once in 10^9 outputs. The distance of two evaluations is the difference of two such errors: the root
 of the sum of their squares.
 
-A tower in bfloat16 adds up in float32, and rounds what it stores: by at most u = 2^-8 of it, and in the root mean square by
-u / sqrt(3) at most. So a weight that moves by a whole u leaves room for three roundings, and no more follow a weight before
-the next one: for a query the product, the rotation and the score; for a value the product, its share and the mixture; for
-others the product, an activation and a gate, or a residual sum. K is 1. Weights and patches are those that bfloat16 has.
+A tower in 16 bits adds up in float32, and rounds what it stores: by at most u of it (2^-8 in bfloat16, 2^-11 in float16),
+and in the root mean square by u / sqrt(3) at most. So a weight that moves by a whole u leaves room for three roundings, and
+no more follow a weight before the next one: for a query the product, the rotation and the score; for a value the product, its
+share and the mixture; for others the product, an activation and a gate, or a residual sum. K is 1. Weights and patches are
+those that the dtype has.
 
 The oracle in float64 is not exact: it rotates queries and keys, places patches, and divides by the root mean square (where
 that is the norm) in float32. That is its own sigma, and by itself the bound for the plain tower in float64.
@@ -44,7 +45,7 @@ from plumbline.interface import Packed
 from plumbline.resolve import load
 from plumbline.small_tower import values
 
-U = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
+U = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 """Unit roundoffs."""
 PATTERNS = 4
 
@@ -118,11 +119,15 @@ def terms_of_float32(name: str, weight: Tensor, longest: int) -> int:
     return max(weight[0].numel(), longest if is_looked_up(name) else 1)
 
 
-def terms_of_bfloat16(name: str, weight: Tensor, longest: int) -> int:
+def terms_of_16_bits(name: str, weight: Tensor, longest: int) -> int:
     return 1
 
 
-TERMS: dict[torch.dtype, Terms] = {torch.float32: terms_of_float32, torch.bfloat16: terms_of_bfloat16}
+TERMS: dict[torch.dtype, Terms] = {
+    torch.float32: terms_of_float32,
+    torch.bfloat16: terms_of_16_bits,
+    torch.float16: terms_of_16_bits,
+}
 """Of a tower in that dtype."""
 
 

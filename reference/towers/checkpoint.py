@@ -90,7 +90,7 @@ INDEX = "model.safetensors.index.json"
 def weight_files(folder: Path) -> list[Path]:
     """One file of all weights, else those that the index names, else all; what lies beside may be of other weights.
 
-    As transformers reads them. Raises BadCheckpoint.
+    As transformers reads them. Raises BadCheckpoint. NUM-008.
     """
     if (folder / "model.safetensors").exists():
         return [folder / "model.safetensors"]

@@ -1,4 +1,4 @@
-"""Folders whose checkpoint is not whole: each of its weights in turn is left out, or has another shape than the others need."""
+"""Folders whose weights are not those of their tower: each in turn is left out, has another shape, or comes with a scale."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def longer(weights: Weights, name: str) -> Weights:
     return weights | {name: torch.cat([weights[name], weights[name][:1]])}
 
 
+def scaled(weights: Weights, name: str) -> Weights:
+    """As in quantized checkpoints, whose weights say nothing without it."""
+    return weights | {f"{name}_scale": torch.tensor(2.0)}
+
+
 def is_refused(call: Callable[[], object]) -> bool:
     try:
         call()
@@ -39,9 +44,9 @@ def is_refused(call: Callable[[], object]) -> bool:
 
 
 @pytest.mark.requirement("NUM-007", "EPOCH-004")
-@pytest.mark.parametrize("damaged", [left_out, longer])
+@pytest.mark.parametrize("damaged", [left_out, longer, scaled])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_checkpoint_that_is_not_whole_is_refused(
+def test_a_checkpoint_of_other_weights_is_refused(
     subject: Subject, family: str, damaged: Callable[[Weights, str], Weights], tmp_path: Path
 ) -> None:
     loads(subject, family, tmp_path / "each")
@@ -54,4 +59,4 @@ def test_a_checkpoint_that_is_not_whole_is_refused(
         refused = is_refused(lambda: tower_of(subject.implementation, folder, HostPort()))
         if not (refused and is_refused(lambda: tower.update(folder, 1)) and tower.epoch == 0):
             taken.append(name)
-    assert not taken, f"{len(taken)} of {len(weights)} weights {damaged.__name__} were not missed: {taken[:5]}"
+    assert not taken, f"{len(taken)} of {len(weights)} weights {damaged.__name__} were not noticed: {taken[:5]}"
