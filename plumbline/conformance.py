@@ -2,7 +2,7 @@
 
     python -m plumbline.conformance [--impl SPEC] [--replace PART=SPEC] [--quick] ...
 
-Exit status: 0 every core and claimed MUST held; 1 one did not, or rows differed; 2 nothing could be said.
+Exit status: 0 every core and claimed requirement held; 1 one did not, or rows differed; 2 nothing could be said.
 """
 
 from __future__ import annotations
