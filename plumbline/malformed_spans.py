@@ -49,6 +49,20 @@ def span_negative(request: Request, spec: TowerSpec) -> Request | None:
 
 
 @fault("ITEM-006", BadSpans)
+def span_one_before_the_prompt(request: Request, spec: TowerSpec) -> Request | None:
+    """The prompt is cut so that the item begins one token before it."""
+    spans = first_spans(request)
+    start = spans[0][0] + 1 if spans else 0
+    if not spans or spans[0][1] - spans[0][0] < 2 or any(lo < start - 1 for i in request.items for lo, _ in i.spans):
+        return None
+    items = tuple(
+        dataclasses.replace(item, spans=tuple((lo - start, hi - start) for lo, hi in item.spans))
+        for item in request.items
+    )
+    return dataclasses.replace(request, token_ids=request.token_ids[start:], items=items)
+
+
+@fault("ITEM-006", BadSpans)
 def span_reversed(request: Request, spec: TowerSpec) -> Request | None:
     spans = first_spans(request)
     return with_first(request, spans=((spans[0][1], spans[0][0]), *spans[1:])) if spans else None

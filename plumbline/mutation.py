@@ -45,6 +45,7 @@ DEVICES = ("encode.py", "graphs.py", "ranks.py", "staging.py", "towers/", "trans
 UNSEEN = {
     "tests/sim/test_sim.py": tuple(f"optimized/{name}" for name in DEVICES),
     "tests/transport/test_faults.py": ("optimized/transport/",),
+    "tests/transport/test_ends.py": ("optimized/transport/words.py",),
 }
 """Tests whose lines coverage does not see, in other processes or under a tracer of their own, and what they are about."""
 PATIENCE = 60.0

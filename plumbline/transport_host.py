@@ -101,6 +101,13 @@ def capacity(implementation: Implementation, pool: int, workers: int, ranks: int
         remove_global(domain.name)
 
 
+def nameless() -> int:
+    """Bytes of the process's mappings whose files have no name any more."""
+    lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [line[0].split("-") for line in lines if line[-1].endswith("(deleted)")]
+    return sum(int(end, 16) - int(start, 16) for start, end in spans)
+
+
 def probe(rows: int) -> WireRequest:
     """A request whose payload has so many rows of float32."""
     return WireRequest((WireItem(0, (rows,)),))

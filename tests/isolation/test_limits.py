@@ -84,6 +84,18 @@ def test_any_python_object_in_any_field_is_a_typed_error_or_valid(subject: Subje
 
 
 @pytest.mark.requirement("ISO-003")
+@pytest.mark.parametrize("value", [None, 3, 2.5, (), [1], object()], ids=lambda v: type(v).__name__)
+def test_a_request_s_id_that_is_no_text_is_a_typed_error(subject: Subject, value: object) -> None:
+    rig = rig_of(subject.implementation)
+    recipes = [RequestRecipe(name, (image(k),)) for k, name in enumerate(("bad", "good"))]
+    bad, good = (build_request(TowerRecipe(), recipe) for recipe in recipes)
+    results = rig.prepare([dataclasses.replace(bad, request_id=value), good])  # type: ignore[arg-type]
+    assert not isinstance(results[1], Failure)
+    assert isinstance(results[0], Failure), f"an id of {value!r} was taken"
+    assert isinstance(results[0].error, PlumblineError)
+
+
+@pytest.mark.requirement("ISO-003")
 def test_an_item_that_is_no_item_is_a_typed_error(subject: Subject) -> None:
     rig = rig_of(subject.implementation)
     request = Request("bad", torch.tensor([1, 2]), ("not an item",))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from plumbline.interface import Capability, Domain, LeaseLost, PayloadMissing
 from plumbline.parts import claimed
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
-from plumbline.transport_host import Received, fresh_name, global_names, remove_global, transport_of
+from plumbline.transport_host import Received, fresh_name, global_names, nameless, remove_global, transport_of
 from plumbline.transport_scenario import WireItem, WireRequest
 
 REQUEST = WireRequest((WireItem(1, (4,)),))
@@ -90,14 +91,15 @@ def published(subject: Subject, name: str, first: int) -> Iterator[list[tuple[by
             worker.kill()
 
 
-@pytest.mark.requirement("POOL-001", "POOL-018")
+@pytest.mark.requirement("POOL-001", "POOL-018", "POOL-008")
 def test_what_a_killed_worker_published_is_never_its_successor_s(
     subject: Subject, about: Callable[[str], AbstractContextManager[None]]
 ) -> None:
-    """The rank has read one of two requests, and nobody has told it of the death when the next worker is there."""
+    """The rank has read one of two requests, and nobody has told it of the death when the next worker is there. Once it is
+    told of the next one's, neither's pool is mapped."""
     claimed(subject, Capability.TRANSPORT)
     name = fresh_name()
-    rank = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0)
+    rank, mapped = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0), nameless()
     try:
         with published(subject, name, 1) as before:
             old = [Received(rank, message) for message, _ in before]
@@ -112,6 +114,14 @@ def test_what_a_killed_worker_published_is_never_its_successor_s(
                     got.release()
             with about("POOL-018"):
                 assert all(got.reads(request) for got, request in new)
+        for got, _ in new:
+            got.release()
+        del old, new, late, got
+        rank.lost(0)
+        rank.beat()
+        gc.collect()
+        with about("POOL-008"):
+            assert nameless() <= mapped, f"{nameless() - mapped} bytes of dead workers' pools are mapped"
         rank.close()
     finally:
         remove_global(name)

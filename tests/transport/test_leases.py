@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_faulty import FAULTS, unpublishable
 from plumbline.transport_fields import same_bits
-from plumbline.transport_host import Both, Received, capacity, global_names, listening, transport_of
+from plumbline.transport_host import Both, Received, capacity, global_names, listening, nameless, transport_of
 from plumbline.transport_scenario import LEASE_SECONDS, WireItem, WireRequest, metas_of, parts_of, prepared_of
 
 POOL = 1 << 14
@@ -305,13 +304,6 @@ def test_a_dead_worker_leaves_nothing(subject: Subject, workers: int) -> None:
         for w in left:
             both.publishers[w].close()
         assert not global_names(both.domain.name)
-
-
-def nameless() -> int:
-    """Bytes of the process's mappings whose files have no name any more."""
-    lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
-    spans = [line[0].split("-") for line in lines if line[-1].endswith("(deleted)")]
-    return sum(int(end, 16) - int(start, 16) for start, end in spans)
 
 
 @pytest.mark.requirement("POOL-008")
