@@ -168,7 +168,7 @@ def test_no_rows_outlive_their_requests_without_a_cache(subject: Subject, steps:
 @pytest.mark.parametrize("cut", [3, 8])
 def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject, cut: int) -> None:
     """Requests that have all their rows and are not finished, as while they decode; counted from request to request. Cut
-    inside the first image, or inside the second, which ends with the prompt."""
+    inside the first image, or inside the second, and where that ends."""
     if subject.implementation.retention is Retention.ROWS:
         pytest.skip("rows are what it declares to keep")
     tower = TowerRecipe(hidden=HIDDEN)
@@ -177,7 +177,7 @@ def test_no_rows_wait_for_the_end_of_a_request_that_was_served(subject: Subject,
     for turn in range(4):
         prepared = prepared_of(rig, RequestRecipe(f"r{turn}", (image(10 * turn + 1), image(10 * turn + 2))), tower)
         rig.embed.admit(prepared)
-        for lo, hi in [(0, cut), (cut, len(prepared.token_ids))]:
+        for lo, hi in [(0, cut), (cut, prepared.items[-1].spans[-1][1])]:
             step = rig.embed.step([Chunk(f"r{turn}", lo, hi)])
             assert all(isinstance(r, Rows) for r in step.results)
             step.settle()
