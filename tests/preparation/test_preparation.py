@@ -388,3 +388,20 @@ def test_a_value_of_a_subclass_is_the_plain_value(subject: Subject, name: str, p
 
     given, plain = SUBCLASSES[name]
     assert identities(given) == identities(plain)
+
+
+@pytest.mark.requirement("ITEM-006")
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_of_all_spans_only_that_of_the_placeholders_is_taken(subject: Subject, length: int) -> None:
+    """Every short prompt with every span in it or around it, and as many rows as the span says."""
+    rig = rig_of(subject.implementation)
+    placeholder = placeholder_id(TowerRecipe(), "image")
+    for prompt in itertools.product([1, placeholder], repeat=length):
+        there = [k for k, token in enumerate(prompt) if token == placeholder]
+        for lo, hi in itertools.product(range(-length - 1, length + 2), repeat=2):
+            rows = max(1, hi - lo)
+            payload, grid = torch.zeros(rows, 3), torch.tensor([[1, 1, rows]])
+            item = Item(Modality.IMAGE, Source.PIXELS, payload, ((lo, hi),), grid)
+            (result,) = rig.prepare([Request("r", torch.tensor(prompt), (item,))])
+            right = lo < hi and list(range(lo, hi)) == there
+            assert isinstance(result, Prepared) == right, f"span {lo, hi} of {prompt}: {result}"
