@@ -151,9 +151,6 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         requests.append(dataclasses.replace(new, weave=weave))
     hiccups = draw(_pick(_HICCUPS))
     after = [_op(draw, claims, [AFTER_FAILURE])] if hiccups and draw(_CHANCE[3]) else []
-    linger = draw(_pick([0, 0, 0, 1, 3]))
-    if linger and draw(_CHANCE[3]):  # perhaps once it has all its rows
-        after.append(Op(draw(_pick(_STEPS)), "retract", draw(st.integers(0, 14))))
     return Scenario(
         tower=tower,
         requests=tuple(requests),
@@ -171,7 +168,7 @@ def scenarios(draw: Draw, claims: frozenset[Cap], largest: int = 4) -> Scenario:
         settle_late=draw(_CHANCE[3]),
         hiccups=hiccups,
         retries=draw(_pick([0, 1, 1, 2])),
-        linger=linger,
+        linger=draw(_pick([0, 0, 0, 1, 3])),
         ops=(*(_op(draw, claims, _STEPS) for _ in range(draw(_pick([0, 1, 1, 1, 2, 4])))), *after),
     )
 
