@@ -37,7 +37,7 @@ FLOORS = {
     "settled after the next step began": 0.05,
     "retract after a chunk": 0.01,
     "retract inside an item": 0.005,
-    "retract after the last chunk": 0.008,
+    "retract after the last chunk": 0.003,
     "a result that lasts beyond the next step": 0.04,
     "abort while running": 0.002,
     "epoch change": 0.02,
