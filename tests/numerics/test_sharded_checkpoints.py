@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plumbline.judge_tower import tower_of
+from plumbline.judge_tower import folders_of, tower_of
 from plumbline.parts import loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
-from plumbline.small_tower import FAMILIES, checkpoint
+from plumbline.small_tower import FAMILIES
 from tests.numerics.towers import all_same_bits, call_of
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -45,16 +46,20 @@ def divide(folder: Path, rng: random.Random) -> None:
 def test_a_tower_is_the_same_from_any_shards(
     subject: Subject, family: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Loaded, and updated from them."""
+    """Loaded from them, and updated from them when it had other weights."""
     loads(subject, family, tmp_path / "each")
-    prefix = FAMILIES[family].prefix
-    whole = tower_of(subject.implementation, checkpoint(tmp_path / "whole", prefix, family=family), HostPort())
+    other, one, *_ = folders_of(tmp_path / "whole", family=family)
+    whole, updated = (tower_of(subject.implementation, folder, HostPort()) for folder in (one, other))
     call = call_of(whole, (1, 4, 6), (1, 4, 4))
     rng = random.Random(request.config.option.plumbline_seed)
     for number in range(DIVISIONS):
-        folder = checkpoint(tmp_path / str(number), prefix, family=family)
+        folder = shutil.copytree(one, tmp_path / str(number))
         divide(folder, rng)
-        tower = tower_of(subject.implementation, folder, HostPort())
-        assert all_same_bits(tower(call), whole(call)), f"loaded from {sorted(p.name for p in folder.iterdir())}"
-        tower.update(folder, 1)
-        assert all_same_bits(tower(call), whole(call)), f"updated from {sorted(p.name for p in folder.iterdir())}"
+        named = sorted(path.name for path in folder.iterdir())
+        assert all_same_bits(tower_of(subject.implementation, folder, HostPort())(call), whole(call)), (
+            f"loaded: {named}"
+        )
+        updated.update(other, 2 * number)
+        assert not all_same_bits(updated(call), whole(call))
+        updated.update(folder, 2 * number + 1)
+        assert all_same_bits(updated(call), whole(call)), f"updated: {named}"

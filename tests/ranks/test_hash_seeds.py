@@ -34,19 +34,12 @@ class ToldCache:
     def __init__(self, cache: Cache, put: list[str]) -> None:
         self._cache, self._put = cache, put
 
-    @property
-    def nbytes(self) -> int:
-        return self._cache.nbytes
-
-    def get(self, identity: Identity, epoch: int) -> Encoded | None:
-        return self._cache.get(identity, epoch)
-
     def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
         self._put.append(identity.digest[:4].hex())
         return self._cache.put(identity, epoch, encoded)
 
-    def clear(self) -> None:
-        self._cache.clear()
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._cache, name)
 
 
 class NamedFeature(LocalFeature):

@@ -96,21 +96,14 @@ class FullOnce:
     def __init__(self, cache: Cache) -> None:
         self._cache, self._full = cache, True
 
-    @property
-    def nbytes(self) -> int:
-        return self._cache.nbytes
-
-    def get(self, identity: Identity, epoch: int) -> Encoded | None:
-        return self._cache.get(identity, epoch)
-
     def put(self, identity: Identity, epoch: int, encoded: Encoded) -> bool:
         if self._full:
             self._full = False
             raise torch.OutOfMemoryError("no memory for a copy")
         return self._cache.put(identity, epoch, encoded)
 
-    def clear(self) -> None:
-        self._cache.clear()
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._cache, name)
 
 
 @pytest.mark.requirement("RANK-003", "RANK-007")

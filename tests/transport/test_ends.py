@@ -19,7 +19,6 @@ from plumbline.resolve import Subject
 from plumbline.transport_host import Received, fresh_name, global_names, nameless, remove_global, transport_of
 from plumbline.transport_scenario import WireItem, WireRequest
 
-REQUEST = WireRequest((WireItem(1, (4,)),))
 WORKER = """
     import os, sys
     from plumbline.resolve import resolve
@@ -27,16 +26,32 @@ WORKER = """
     from plumbline.interface import Domain
     from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
 
-    name, spec, *replaced = sys.argv[1:]
+    name, first, spec, *replaced = sys.argv[1:]
     publisher = transport_of(resolve(spec, replaced).implementation, Domain(name, pool_bytes=1 << 16)).publisher(0)
-    message = publisher.publish(prepared_of("q", WireRequest((WireItem(1, (4,)),))), frozenset({0})).message
+    requests = [WireRequest((WireItem(int(first) + k, (4,)),)) for k in range(2)]
+    tickets = [publisher.publish(prepared_of(f"q{k}", request), frozenset({0})) for k, request in enumerate(requests)]
     fork = os.fork()
     if not fork:
         sys.exit()
     os.waitpid(fork, 0)
-    print(message.hex(), flush=True)
+    for ticket in tickets:
+        print(ticket.message.hex(), flush=True)
     sys.stdin.read()
 """
+
+
+@contextlib.contextmanager
+def working(subject: Subject, name: str, first: int, killed: bool) -> Iterator[list[tuple[bytes, WireRequest]]]:
+    """What a worker in a process of its own has published, which in the end is killed, or ends by itself."""
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), name, str(first), subject.spec, *subject.replaced]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        try:
+            messages = [bytes.fromhex(worker.stdout.readline().decode()) for _ in range(2)]
+            yield [(m, WireRequest((WireItem(first + k, (4,)),))) for k, m in enumerate(messages)]
+        finally:
+            if killed:
+                worker.kill()
 
 
 @pytest.mark.requirement("POOL-001", "POOL-003")
@@ -45,14 +60,11 @@ def test_a_process_that_ends_takes_its_own_away_and_nothing_else(
 ) -> None:
     claimed(subject, Capability.TRANSPORT)
     name = fresh_name()
-    command = [sys.executable, "-c", textwrap.dedent(WORKER), name, subject.spec, *subject.replaced]
     try:
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-            assert worker.stdout is not None
-            message = bytes.fromhex(worker.stdout.readline().decode())
+        with working(subject, name, 1, killed=False) as ((message, request), _):
             rank = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0)
             with about("POOL-001"):
-                assert Received(rank, message).reads(REQUEST), (
+                assert Received(rank, message).reads(request), (
                     "after a fork of its worker has ended, it reads other bytes"
                 )
             rank.close()
@@ -60,35 +72,6 @@ def test_a_process_that_ends_takes_its_own_away_and_nothing_else(
             assert not global_names(name), "after its worker's process has ended"
     finally:
         remove_global(name)
-
-
-PUBLISHING = """
-    import sys
-    from plumbline.resolve import resolve
-    from plumbline.transport_host import transport_of
-    from plumbline.interface import Domain
-    from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
-
-    name, first, spec, *replaced = sys.argv[1:]
-    publisher = transport_of(resolve(spec, replaced).implementation, Domain(name, pool_bytes=1 << 16)).publisher(0)
-    for seed in (int(first), int(first) + 1):
-        request = WireRequest((WireItem(seed, (4,)),))
-        print(publisher.publish(prepared_of(f"q{seed}", request), frozenset({0})).message.hex(), flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def published(subject: Subject, name: str, first: int) -> Iterator[list[tuple[bytes, WireRequest]]]:
-    """Two messages of a worker, which is killed in the end."""
-    command = [sys.executable, "-c", textwrap.dedent(PUBLISHING), name, str(first), subject.spec, *subject.replaced]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        assert worker.stdout is not None
-        try:
-            messages = [bytes.fromhex(worker.stdout.readline().decode()) for _ in range(2)]
-            yield [(m, WireRequest((WireItem(first + k, (4,)),))) for k, m in enumerate(messages)]
-        finally:
-            worker.kill()
 
 
 @pytest.mark.requirement("POOL-001", "POOL-018", "POOL-008")
@@ -101,10 +84,10 @@ def test_what_a_killed_worker_published_is_never_its_successor_s(
     name = fresh_name()
     rank, mapped = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0), nameless()
     try:
-        with published(subject, name, 1) as before:
+        with working(subject, name, 1, killed=True) as before:
             old = [Received(rank, message) for message, _ in before]
             assert old[0].reads(before[0][1])
-        with published(subject, name, 11) as after:
+        with working(subject, name, 11, killed=True) as after:
             new = [(Received(rank, message), request) for message, request in after]
             late = Received(rank, before[1][0])
             with about("POOL-001"):
