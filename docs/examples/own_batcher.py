@@ -32,9 +32,9 @@ class Job:
     parts: list[Tensor]
 
     @property
-    def kind(self) -> tuple[str, tuple[int, ...]]:
-        """What all items of one call have in common, so that nothing is cast."""
-        return str(self.parts[0].dtype), tuple(self.parts[0].shape[1:])
+    def kind(self) -> tuple[str, str, tuple[int, ...]]:
+        """What all items of one call have in common, so that nothing is cast, and no other kind comes between two of one."""
+        return self.item.modality.value, str(self.parts[0].dtype), tuple(self.parts[0].shape[1:])
 
     @property
     def patches(self) -> int:
