@@ -25,7 +25,7 @@ ACCEPT = ("POOL-007",)
 
 
 class SkippingPool(Pool):
-    _next_look: int | None = None
+    _next_look: float | None = None
     _acknowledged = 0
 
     def collect(self) -> None:

@@ -624,8 +624,9 @@ class Publisher(Protocol):
         ...
 
     def publish(self, prepared: Prepared, readers: frozenset[int], held: frozenset[Identity] = frozenset()) -> Ticket:
-        """Puts payloads where ``readers`` find them. held: identities whose rows all of them hold; their payloads stay
-        away. What does not fit travels in the message. Raises typed errors, and a raise leaves no lease behind."""
+        """Puts payloads where ``readers`` find them: where those are nobody, the lease is over when the worker collects.
+        held: identities whose rows all of them hold; their payloads stay away. What does not fit travels in the message.
+        Raises typed errors, and a raise leaves no lease behind, and what was reserved before as it was."""
         ...
 
     def collect(self) -> None:
@@ -739,7 +740,8 @@ class Domain:
 
     name: of this engine on this host; everything global bears it. pool_bytes: payload memory of all workers together, on
     the host. device_bytes: the same on devices; each worker's share lies on its port's device, and takes payloads from there.
-    lease_seconds: a rank that gave no sign of life for so long is taken for dead. clock: seconds, the same in all processes.
+    lease_seconds: a rank that gave no sign of life for so long is taken for dead; infinite: none is. clock: seconds, the same
+    in all processes.
     """
 
     name: str = "plumbline"

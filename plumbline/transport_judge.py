@@ -45,14 +45,15 @@ class Lease:
 
 @dataclass
 class Copy:
-    """What one reader got by one receive: all parts. let_go: those released before the others, by id(). live: the rest,
-    opened. known: what its release has to have kept of the lease; None where that is not certain."""
+    """What one reader got by one receive: all parts. let_go: those released before the others, by id(), and what their
+    release has to have kept of the lease; None where that is not certain. live: the rest, opened. known: as of those that
+    were let go."""
 
     lease: Lease
     rank: int
     parts: list[Tensor | Feature]
     live: list[Tensor] = field(default_factory=list)
-    let_go: set[int] = field(default_factory=set)
+    let_go: dict[int, bool | None] = field(default_factory=dict)
     released: bool = False
     known: bool | None = None
 
@@ -143,11 +144,15 @@ class Model:
                 if part is not Part.RELEASED:
                     lease.parts[rank] = Part.LOST
 
+    def known(self, copy: Copy) -> bool | None:
+        """Whether the lease is there, for who releases now."""
+        return True if self.healthy(copy) else False if self.gone(copy) else None
+
     def release(self, copy: Copy) -> None:
         lease = copy.lease
         if not copy.released:
             self.stale |= lease.over
-            copy.known = True if self.healthy(copy) else False if self.gone(copy) else None
+            copy.known = self.known(copy)
             copy.released = True
             reached = lease.worker not in self.dead_workers.get(copy.rank, ())
             if lease.parts.get(copy.rank) in (Part.HELD, Part.DOUBTFUL) and reached:
@@ -201,12 +206,12 @@ class Model:
         said = f"publication {copy.lease.number} was opened on rank {copy.rank} after its lease had ended"
         self.check("POOL-015", not self.gone(copy), said)
 
-    def checked_late(self, copy: Copy, lost: Exception | None) -> None:
+    def checked_late(self, copy: Copy, known: bool | None, lost: Exception | None) -> None:
         """lost: what check() raised after the release. Only the release decides, whatever its place was used for since."""
-        if copy.known is not None and copy.features:
+        if known is not None and copy.features:
             where = f"publication {copy.lease.number} on rank {copy.rank}, checked after its release"
-            known = "there" if copy.known else "gone"
-            self.check("POOL-020", (lost is None) == copy.known, f"{where}: {lost!r}, where its payload was {known}")
+            was = "there" if known else "gone"
+            self.check("POOL-020", (lost is None) == known, f"{where}: {lost!r}, where its payload was {was}")
 
     def was_read(self, copy: Copy, seen: list[Tensor], lost: Exception | None) -> None:
         """seen: the bits of every opened part. lost: what check() raised after they were read."""

@@ -244,7 +244,7 @@ class Fleet:
         everybody = frozenset(range(len(self.ranks)))
         batches: dict[int, list[Sent]] = {rank: [] for rank in everybody}
         for number, request in enumerate(case.requests):
-            readers = frozenset(r for r in everybody if request.readers >> r & 1) or everybody
+            readers = request.to(len(self.ranks))
             worker = self.workers[case.workers[number % len(case.workers)] % len(self.workers)]
             self._published += 1
             plain = dataclasses.replace(request, fault="", in_place=request.in_place and not held_of(request))

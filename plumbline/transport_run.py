@@ -14,6 +14,7 @@ from plumbline.interface import (
 from plumbline.story import Story
 from plumbline.transport_host import global_names, listening, probe, remove_global
 from plumbline.transport_judge import Model, Part
+from plumbline.transport_rank_side import RankSide
 from plumbline.transport_scenario import (
     ADVANCES,
     LEASE_SECONDS,
@@ -21,8 +22,8 @@ from plumbline.transport_scenario import (
     TransportCase,
     prepared_of,
 )
-from plumbline.transport_sides import RankSide, WorkerSide
 from plumbline.transport_stage import Stop
+from plumbline.transport_worker_side import WorkerSide
 
 CPU = torch.device("cpu")
 

@@ -58,14 +58,20 @@ class WireItem:
 
 @dataclass(frozen=True)
 class WireRequest:
-    """readers: a bit for each rank, all if none of them exists. in_place: written into reserved space. fault: "", "meta"
-    or "raises": what the payload of the last item is, so that publishing fails. name: how its id ends."""
+    """readers: a bit for each rank, all if none of them exists, and nobody if it is 0. in_place: written into reserved
+    space. fault: "", or one of ``transport_faulty.FAULTS`` in the last item, so that publishing fails. name: how its id
+    ends."""
 
     items: tuple[WireItem, ...] = ()
     readers: int = 1
     in_place: bool = False
     fault: str = ""
     name: str = ""
+
+    def to(self, ranks: int) -> frozenset[int]:
+        """Which of so many ranks it is published to."""
+        everybody = frozenset(range(ranks))
+        return frozenset(r for r in everybody if self.readers >> r & 1) or (everybody if self.readers else frozenset())
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,6 @@ class TransportCase:
 
     def size(self) -> int:
         return len(repr(compact(self)))
-
-    def readers(self, request: WireRequest) -> frozenset[int]:
-        return frozenset(r for r in range(self.ranks) if request.readers >> r & 1) or frozenset(range(self.ranks))
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ class Stage:
             self.model.check("ISO-003", isinstance(error, PlumblineError), said)
             raise Stop from error
 
+    def swept(self, worker: int) -> None:
+        self.must("collect", "POOL-003", self.publishers[worker].collect)
+        self.model.sweep(worker)
+        self.model.leased(worker, self.publishers[worker].leased, "collect")
+
     def number(self, worker: int) -> int:
         """As the interface has it: successors share it."""
         return worker % self.case.workers

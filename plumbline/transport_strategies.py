@@ -23,8 +23,8 @@ _WEIGHTED = [*_OFTEN, *KINDS, *KINDS]
 _WIDTHS = [16, 16, 16, 1, 3, 7]
 _TEXTS = st.sampled_from([""] * 8 + ["e\u0301", "\u00e9", " ", "a\0", "\ufeff", "\n", "ß", "\U0001f5bc", "k" * 40])
 """What a format or a table that means well would change."""
-_READERS = [*range(16), 0, 2**8 + 1, 2**9 - 1]
-"""By bits: any of the first four ranks, all, or the ninth too."""
+_READERS = [*range(16), 2**8 + 1, 2**9 - 1]
+"""By bits: nobody, any of the first four ranks, all, or the ninth too."""
 _STARTS = [0.0, 0.0, 1.7e9, *(2**bits / 1000 - 20 for bits in (31, 32)), *(2.0**bits - 20 for bits in (31, 32))]
 """What a clock shows: nothing, the time of the day, and a moment before words of seconds or milliseconds are full."""
 _CYCLE = ("publish", "deliver", "open", "release")
@@ -105,7 +105,8 @@ def transport_cases(draw: Draw) -> TransportCase:
             acts += _acts(who, [*begun, *draw(st.sampled_from(_ENDS)), *after])
         elif form == "parts":
             again = [("release_part", what), ("publish", what + 1), ("open", 0), ("release_part", 0), ("publish", what)]
-            acts += _acts(who, [*_begun(2, what), *again])
+            ends = [("release_part", what), *draw(st.sampled_from(_ENDS)), ("check", 0)]
+            acts += _acts(who, [*_begun(2, what), *draw(st.sampled_from([again, ends]))])
         elif form == "room":
             ends = draw(st.sampled_from([[("cancel", 0)], [(k, 0) for k in _CYCLE[1:]], [(k, 0) for k in _CYCLE[1:3]]]))
             while_kept = draw(st.sampled_from([[("collect", 0)], [("advance", 3)]]))

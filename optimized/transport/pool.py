@@ -113,7 +113,7 @@ class Pool:
         self.on_device = Space(size, self.segment.stop)
         self.leased = 0
         self._clock = domain.clock
-        self._silence = round(domain.lease_seconds * 1e9)
+        self._silence = domain.lease_seconds * 1e9
         self._generations = count(1)
         self._slots = list(range(slots))  # a heap: low numbers first, so that few rows need a look
         self._leases: list[Lease | None] = []

@@ -88,6 +88,8 @@ class PoolFeature:
         self.meta = meta
         self._hold, self._start = hold, start
         self._released = False
+        self._fenced = False
+        """When it was released."""
         self._opened: dict[bool, Tensor] = {}
         """By whether it is for the CPU."""
 
@@ -112,14 +114,14 @@ class PoolFeature:
     def release(self) -> None:
         if self._released:
             return
-        self._released = True
+        self._released, self._fenced = True, self._hold.fenced
         self._opened.clear()
         self._hold.features -= 1
         if not self._hold.features:
             self._hold.end()
 
     def check(self) -> None:
-        if self._hold.fenced:
+        if self._fenced if self._released else self._hold.fenced:
             raise LeaseLost("the payload's place was taken back before this rank had released it")
 
 

@@ -1,4 +1,4 @@
-"""A worker whose process ends by itself, without closing; a process that it forked; and one that takes a killed one's place."""
+"""Processes of workers that end without closing, or take a killed one's place; and what workers and ranks fork."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plumbline.parts import claimed
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 from plumbline.transport_host import Received, fresh_name, global_names, nameless, remove_global, transport_of
-from plumbline.transport_scenario import WireItem, WireRequest
+from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
 
 WORKER = """
     import os, sys
@@ -37,6 +37,28 @@ WORKER = """
     for ticket in tickets:
         print(ticket.message.hex(), flush=True)
     sys.stdin.read()
+"""
+
+RANK = """
+    import os, sys
+    from plumbline.resolve import resolve
+    from plumbline.transport_host import Received, transport_of
+    from plumbline.interface import Domain
+    from plumbline.transport_scenario import WireItem, WireRequest
+
+    name, message, spec, *replaced = sys.argv[1:]
+    rank = transport_of(resolve(spec, replaced).implementation, Domain(name, pool_bytes=1 << 16)).subscriber(0)
+    got = Received(rank, bytes.fromhex(message))
+    assert got.reads(WireRequest((WireItem(1, (4,)),)))
+    fork = os.fork()
+    if not fork:
+        sys.exit()
+    os.waitpid(fork, 0)
+    print("forked", flush=True)
+    sys.stdin.readline()
+    print(got.reads(WireRequest((WireItem(1, (4,)),))), flush=True)
+    got.release()
+    rank.close()
 """
 
 
@@ -71,6 +93,38 @@ def test_a_process_that_ends_takes_its_own_away_and_nothing_else(
         with about("POOL-003"):
             assert not global_names(name), "after its worker's process has ended"
     finally:
+        remove_global(name)
+
+
+@pytest.mark.requirement("POOL-002", "POOL-006", "POOL-003")
+def test_what_a_rank_reads_stays_its_own_where_it_forks(
+    subject: Subject, about: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    """As a loader of data does, whose processes end as they like."""
+    claimed(subject, Capability.TRANSPORT)
+    name = fresh_name()
+    publisher = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16)).publisher(0)
+    try:
+        ticket = publisher.publish(prepared_of("q", WireRequest((WireItem(1, (4,)),))), frozenset({0}))
+        before = publisher.leased
+        command = [sys.executable, "-c", textwrap.dedent(RANK), name, ticket.message.hex(), subject.spec]
+        command += subject.replaced
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as rank:
+            assert rank.stdout is not None
+            assert rank.stdout.readline() == "forked\n"
+            publisher.collect()
+            with about("POOL-002"):
+                assert publisher.leased == before, "a process that the rank forked has ended, and with it the lease"
+            said, _ = rank.communicate("\n")
+            with about("POOL-006"):
+                assert said == "True\n", "after a fork of its rank has ended, it reads other bytes"
+        publisher.collect()
+        with about("POOL-003"):
+            assert publisher.leased == 0, "after its rank has released it and closed"
+    finally:
+        publisher.close()
         remove_global(name)
 
 

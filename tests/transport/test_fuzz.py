@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 import torch
 from hypothesis import given, seed, settings
 
-from plumbline.interface import CallerKey, Identity, Prepared, Source, Trust
+from plumbline.interface import BadMessage, CallerKey, Capability, Identity, Prepared, Source, Trust
+from plumbline.parts import claimed
 from plumbline.profiles import PROFILES
 from plumbline.resolve import Subject
 from plumbline.transport_fuzz import Target
+from plumbline.transport_host import Both, Received
 from plumbline.transport_mutate import mutated, nodes, structure_of
 from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
 from plumbline.transport_sense import nonsense
@@ -48,6 +51,25 @@ def test_damaged_structures_end_in_a_typed_error(subject: Subject, request: pyte
     finally:
         target.close()
     assert all(outcomes), f"{outcomes} refused and taken: the changes are all of one kind"
+
+
+@pytest.mark.requirement("MSG-009")
+def test_refused_messages_end_no_lease(subject: Subject, request: pytest.FixtureRequest) -> None:
+    """Bytes that name a lease may be anybody's, while the message itself is on its way."""
+    claimed(subject, Capability.TRANSPORT)
+    rng = random.Random(request.config.option.plumbline_seed)
+    load = WireRequest((WireItem(1, (4,), dress=5),))
+    with Both(subject.implementation, ranks=1) as both:
+        publisher, rank = both.publishers[0], both.subscribers[0]
+        for k in range(CHANGES):
+            ticket = both.publish(load, name=f"q{k}")
+            leased = publisher.leased
+            with contextlib.suppress(BadMessage):
+                rank.receive(mutated(ticket.message, rng))
+            publisher.collect()
+            assert publisher.leased == leased, "a message that is not the worker's has ended its lease"
+            assert Received(rank, ticket.message).reads(load)
+            ticket.cancel()
 
 
 @pytest.mark.requirement("MSG-002")

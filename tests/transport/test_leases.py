@@ -219,17 +219,17 @@ def test_a_late_release_frees_no_stranger(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("POOL-006")
-@pytest.mark.parametrize("seconds", [0.05, 0.9, 1.3, LEASE_SECONDS])
+@pytest.mark.parametrize("seconds", [0.05, 0.9, 1.3, LEASE_SECONDS, float("inf")])
 def test_a_healthy_reader_keeps_its_lease_however_long_it_queues(subject: Subject, seconds: float) -> None:
-    request = wanted(1)
+    request, sign = wanted(1), min(seconds, 1e6)
     with Both(subject.implementation, pool=POOL, lease_seconds=seconds) as both:
         message = both.publish(request).message
         got = [Received(s, message) for s in both.subscribers]
         for turn in range(60):
-            both.now += seconds * 0.7
+            both.now += sign * 0.7
             for s in both.subscribers:
                 s.beat()
-            both.now += seconds * 0.2
+            both.now += sign * 0.2
             both.publish(wanted(turn), name=f"q{turn}").cancel()
             both.publishers[0].collect()
         assert all(g.reads(request) for g in got)
@@ -281,7 +281,7 @@ def test_a_dead_reader_keeps_nothing(subject: Subject, how: str) -> None:
 @pytest.mark.requirement("POOL-007")
 @pytest.mark.parametrize("workers", [2, 12])
 def test_a_dead_worker_leaves_nothing(subject: Subject, workers: int) -> None:
-    """Nor does it take anything with it, of workers with more digits either."""
+    """Nor does it take anything with it, of its successor, or of workers with more digits either."""
     request, left = wanted(1), set(range(workers)) - {1}
     with Both(subject.implementation, workers=workers, pool=POOL * workers) as both:
         dead = [Received(s, both.publish(request, worker=1).message) for s in both.subscribers]
@@ -291,18 +291,20 @@ def test_a_dead_worker_leaves_nothing(subject: Subject, workers: int) -> None:
         for s in both.subscribers:
             s.lost(1)
             s.lost(1)
+        successor = transport_of(subject.implementation, both.domain).publisher(1)
+        messages[1] = successor.publish(prepared_of("later", request), BOTH).message
         for g in dead:  # refused, or still right
             with contextlib.suppress(PayloadMissing, LeaseLost):
                 assert g.reads(request)
             g.release()
         for s in both.subscribers:
             s.beat()
-        alive += [Received(both.subscribers[1], messages[w]) for w in left]
+        alive += [Received(both.subscribers[1], messages[w]) for w in (1, *left)]
         assert all(g.reads(request) for g in alive)
         for s in both.subscribers:
             s.close()
-        for w in left:
-            both.publishers[w].close()
+        for publisher in (successor, *(both.publishers[w] for w in left)):
+            publisher.close()
         assert not global_names(both.domain.name)
 
 
