@@ -85,6 +85,8 @@ def stories(seed: int, videos: bool, inference: bool = True) -> Iterator[Story]:
     for first in (True, False) if inference else ():
         said = "the first" if first else "later"
         yield Story("NUM-001", f"{said} calls in inference mode, of sizes that share a bucket", draw.modes(first))
+    if videos:
+        yield Story("NUM-001", "pictures and clips of one height and width, in any order", draw.frames())
     yield Story("EPOCH-003", "other weights between calls", draw.updates())
 
 
@@ -156,6 +158,12 @@ class Draw:
         side = math.isqrt(lengths[-1]) + 1
         large = Picture(1, side, side, content=self.random.randrange(4))
         return *(Call((large, strip)) for strip in strips), Call((strips[1], large)), *(Call((s,)) for s in strips)
+
+    def frames(self) -> tuple[Step, ...]:
+        height, width = self.random.randint(1, 4), self.random.randint(1, 6)
+        kinds = [(1, False), (1, True), (2, False), (3, False), (4, False)]
+        found = [Picture(n, height, width, content, clip) for content in range(2) for n, clip in kinds]
+        return tuple(Call((picture,)) for picture in self.random.sample(found, len(found)))
 
     def updates(self) -> tuple[Step, ...]:
         calls = [self.call(self.random.randint(1, 24)) for _ in range(3)]

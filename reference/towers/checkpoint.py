@@ -29,7 +29,8 @@ def read_json(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def vision_part(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The vision configuration, which is a part of a whole model's. Its rotation is spelled out, as ``rope_theta``."""
+    """The vision configuration, which is a part of a whole model's. Its rotation is spelled out, as ``rope_theta``.
+    What is said beside it is of other parts. NUM-009."""
     vision: dict[str, Any] = raw.get("vision_config", raw)
     require({"vision_config must be an object": isinstance(vision, dict)})
     rope = vision.get("rope_parameters") or {}
