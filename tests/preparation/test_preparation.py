@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import enum
 import itertools
+import time
 import tracemalloc
 from collections.abc import Sequence
 
@@ -35,7 +36,7 @@ from plumbline.ledger import Ledger
 from plumbline.malformed import FAULTS, break_request
 from plumbline.parts import claimed, image, rig_of
 from plumbline.resolve import Subject
-from plumbline.rig import build_rig
+from plumbline.rig import Rig, build_rig
 from plumbline.scenario import Content, GivenRecipe, ItemRecipe, RequestRecipe, TowerRecipe
 
 TILES = TowerRecipe(image="tiles", rows_per_tile=2)
@@ -318,30 +319,34 @@ def test_a_call_that_was_interrupted_leaves_nothing_for_the_next(subject: Subjec
             assert torch.equal(found.prefix_keys, wanted.prefix_keys)
 
 
+def large_request(shape: str, count: int) -> Request:
+    """With so many images or frames, each in a span of its own, or with eight times so many tokens."""
+    ids = torch.tensor([1, placeholder_id(TowerRecipe(), "image")] * count)
+    spans = tuple((2 * k + 1, 2 * k + 2) for k in range(count))
+    if shape == "long text":
+        return Request("r", ids[:1].repeat(count * 8), ())
+    modality, grid = Modality.IMAGE, torch.ones(count, 3, dtype=torch.int64)
+    if shape == "one video":
+        modality, grid = Modality.VIDEO, torch.tensor([[count, 1, 1]])
+        ids[1::2] = placeholder_id(TowerRecipe(), "video")
+    return Request("r", ids, (Item(modality, Source.PIXELS, torch.zeros(count, 3), spans, grid),))
+
+
+def rig_for_large_requests(subject: Subject) -> Rig:
+    spec = exact_spec(TowerRecipe())
+    return build_rig(subject.implementation, ExactTower(TowerRecipe(), spec), spec, Budgets(0, 64, 1 << 20))
+
+
 @pytest.mark.requirement("PREP-025")
 @pytest.mark.parametrize("shape", ["many images", "one video", "long text"])
 def test_preparing_takes_memory_in_proportion(subject: Subject, shape: str) -> None:
     """Of a valid request that is four times as large, less than eight times as much."""
     if shape == "one video":
         claimed(subject, Capability.VIDEO)
-
-    def request(count: int) -> Request:
-        ids = torch.tensor([1, placeholder_id(TowerRecipe(), "image")] * count)
-        spans = tuple((2 * k + 1, 2 * k + 2) for k in range(count))
-        if shape == "long text":
-            return Request("r", ids[:1].repeat(count * 8), ())
-        modality, grid = Modality.IMAGE, torch.ones(count, 3, dtype=torch.int64)
-        if shape == "one video":
-            modality, grid = Modality.VIDEO, torch.tensor([[count, 1, 1]])
-            ids[1::2] = placeholder_id(TowerRecipe(), "video")
-        return Request("r", ids, (Item(modality, Source.PIXELS, torch.zeros(count, 3), spans, grid),))
-
-    budgets = Budgets(0, 64, 1 << 20)
-    spec = exact_spec(TowerRecipe())
-    rig = build_rig(subject.implementation, ExactTower(TowerRecipe(), spec), spec, budgets)
+    rig = rig_for_large_requests(subject)
     taken = []
     for count in (500, 2000):
-        given = request(count)
+        given = large_request(shape, count)
         tracemalloc.start()
         try:
             with Ledger() as ledger:
@@ -351,6 +356,24 @@ def test_preparing_takes_memory_in_proportion(subject: Subject, shape: str) -> N
             tracemalloc.stop()
         assert isinstance(found, Prepared), found
     assert taken[1] < 8 * taken[0], taken
+
+
+@pytest.mark.requirement("PREP-025")
+def test_preparing_takes_time_in_proportion(subject: Subject) -> None:
+    """Of a clip of four times as many frames, in as many spans, less than eight times as much: the least of three turns."""
+    claimed(subject, Capability.VIDEO)
+    rig = rig_for_large_requests(subject)
+    taken = []
+    for count in (16_000, 64_000):
+        turns = []
+        for _ in range(3):
+            given = large_request("one video", count)
+            began = time.thread_time()
+            (found,) = rig.prepare([given])
+            turns.append(time.thread_time() - began)
+            assert isinstance(found, Prepared), found
+        taken.append(min(turns))
+    assert taken[1] < 8 * max(taken[0], 0.01), f"{taken} seconds of the processor"
 
 
 class Level(enum.IntEnum):
