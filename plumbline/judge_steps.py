@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from plumbline import closed_form
@@ -62,6 +64,7 @@ class StepJudge(Bench):
         error = result.error if isinstance(result, Failure) else None
         if error is not None:
             self.check("ISO-003", isinstance(error, PlumblineError), f"{where}: {error!r}")
+            self._names_nobody_else(where, s.chunk.request_id, error)
         name = type(error).__name__ if error else "rows"
         if s.fault or s.entry is None:
             self.check("CHUNK-005", name == s.fault, f"{where} must fail with {s.fault}, got {name}")
@@ -99,12 +102,18 @@ class StepJudge(Bench):
         assert isinstance(result, Rows)
         lost = {f.request_id: f.error for f in record.settled}
         if s.chunk.request_id in lost:
+            self._names_nobody_else(where, s.chunk.request_id, lost[s.chunk.request_id])
             taken = type(lost[s.chunk.request_id]).__name__ == "LeaseLost" and fenced
             self.check("LIFE-009", taken, f"{where} was taken back: {lost[s.chunk.request_id]!r}")
             return
         if fenced:
             self.check("LIFE-009", True)
         self._rows(record, s, result, where)
+
+    def _names_nobody_else(self, where: str, own: str, error: PlumblineError) -> None:
+        others = {s.chunk.request_id for step in self.trace.steps for s in step.scheduled} - {own}
+        named = sorted(others & set(re.findall(r"[\w#]+", str(error))))
+        self.check("ISO-003", not named, f"{where}: its error names {', '.join(named)}: {error}")
 
     def _in_failed_call(self, record: StepRecord, needed: list[ItemRecipe]) -> bool:
         """Whether the tower raised in a call with one of these items, and by no item's fault."""

@@ -16,10 +16,14 @@ MOST = 1 << 24
 
 
 def copy_of(result: Rows | Failure) -> Rows | Failure:
+    """Rows that cannot be read are a failure, with what they raise."""
     if not isinstance(result, Rows):
         return result
-    side = tuple(s.clone() for s in result.side)
-    return dataclasses.replace(result, positions=result.positions.clone(), rows=result.rows.clone(), side=side)
+    try:
+        side = tuple(s.clone() for s in result.side)
+        return dataclasses.replace(result, positions=result.positions.clone(), rows=result.rows.clone(), side=side)
+    except Exception as error:
+        return Failure(result.request_id, error)  # type: ignore[arg-type]
 
 
 def same(a: Rows | Failure, b: Rows) -> bool:

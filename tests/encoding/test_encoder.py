@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from plumbline.bench import expected_rows
-from plumbline.build import bits_of
+from plumbline.build import bits_of, with_strides
 from plumbline.exact import ExactTower, TowerFault, exact_spec
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.feature import LocalFeature
@@ -25,7 +25,7 @@ from plumbline.interface import (
     PlumblineError,
     TowerSpec,
 )
-from plumbline.parts import claimed, image, item_of, rig_of
+from plumbline.parts import About, claimed, image, item_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.rig import Place, RecordingPort, build_rig
 from plumbline.scenario import Content, ItemRecipe, TowerRecipe
@@ -101,6 +101,25 @@ def test_a_payload_that_cannot_be_opened_fails_alone(subject: Subject, gone: int
     for index, (recipe, result) in enumerate(zip(recipes, rig.encoder.encode(items), strict=True)):
         good = isinstance(result, PayloadMissing) if index == gone else right(tower, recipe, result)
         assert good, (index, result)
+
+
+@pytest.mark.requirement("ITEM-010", "IDENT-003")
+@pytest.mark.parametrize("strides", ["contiguous", "columns", "gaps", "offset"])
+def test_a_tensor_that_is_written_anew_is_another_payload(subject: Subject, strides: str, about: About) -> None:
+    """One buffer for one image after the other, each sent when the one before it has been encoded."""
+    rig = rig_of(subject.implementation)
+    items = [item_of(image(seed)) for seed in (1, 2, 1, 3)]
+    assert isinstance(items[0].payload, Tensor)
+    buffer = with_strides(items[0].payload.clone(), strides)
+    for seed, item in zip((1, 2, 1, 3), items, strict=True):
+        assert isinstance(item.payload, Tensor)
+        buffer.copy_(item.payload)
+        again = dataclasses.replace(item, payload=buffer)
+        with about("IDENT-003"):
+            assert rig.identify([again]) == rig.identify([item])
+        (result,) = rig.encoder.encode([again])
+        with about("ITEM-010"):
+            assert right(TowerRecipe(), image(seed), result), f"image {seed}"
 
 
 @pytest.mark.requirement("ENC-009")

@@ -141,3 +141,37 @@ def test_what_was_delivered_and_settled_is_kept(subject: Subject, ends: str, bes
     rig.embed.admit(lazy(rig, "later", fence=False))
     right(rig, "later", 0)
     assert len(rig.tower.calls) == before, "the image was encoded again"
+
+
+@pytest.mark.requirement("CACHE-002")
+def test_rows_that_a_step_found_are_not_kept_as_those_of_other_weights(subject: Subject) -> None:
+    """Found in the cache, and settled once the weights are others."""
+    claimed(subject, Capability.CACHE, Capability.LAZY, Capability.EPOCHS)
+    rig = rig_of(subject.implementation)
+    for name in ("a", "b"):
+        rig.embed.admit(lazy(rig, name, fence=False))
+    rig.embed.step([Chunk("a", 0, END)]).settle()
+    step = rig.embed.step([Chunk("b", 0, END)])
+    between(rig, "other weights", "b")
+    step.settle()
+    rig.embed.admit(lazy(rig, "c", fence=False))
+    right(rig, "c", epoch=1)
+
+
+@pytest.mark.requirement("CACHE-006")
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_rows_that_a_settling_pushes_out_are_there_for_who_needs_more_of_them(subject: Subject, first: str) -> None:
+    """Two images of one step, in a cache that has room for one; one request goes on inside of its image."""
+    claimed(subject, Capability.CACHE, Capability.LAZY)
+    alone = rig_of(subject.implementation)
+    alone.embed.admit(lazy(alone, "a", fence=False))
+    alone.embed.step([Chunk("a", 0, END)]).settle()
+    assert alone.cache is not None
+    rig = rig_of(subject.implementation, cache_bytes=alone.cache.nbytes)
+    rig.embed.admit(lazy(rig, "a", fence=False))
+    rig.embed.admit(lazy(rig, "b", fence=False, seed=2))
+    chunks = [Chunk("a", 0, 3), Chunk("b", 0, END)]
+    assert not rig.embed.step(chunks if first == "a" else chunks[::-1]).settle()
+    (result,) = rig.embed.step([Chunk("a", 3, END)]).results
+    assert isinstance(result, Rows)
+    assert torch.equal(bits_of(result.rows), expected_rows(TowerRecipe(), image(1), 0, 0)[2:])

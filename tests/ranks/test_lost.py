@@ -14,7 +14,19 @@ from torch import Tensor
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.exact import ExactTower, exact_spec
-from plumbline.interface import Budgets, Cache, Capability, Chunk, Encoded, Failure, Identity, RanksLost, Rows
+from plumbline.interface import (
+    BadChunk,
+    Budgets,
+    Cache,
+    Capability,
+    Chunk,
+    Encoded,
+    Failure,
+    Identity,
+    RanksLost,
+    Rows,
+    UnknownRequest,
+)
 from plumbline.parts import claimed, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.rig import build_rig
@@ -46,21 +58,29 @@ class MortalRanks:
 @pytest.mark.requirement("RANK-007")
 @pytest.mark.parametrize("lives", range(4))
 def test_what_needed_a_lost_rank_fails_and_nothing_escapes(subject: Subject, lives: int) -> None:
-    """In the agreement, the gathering or settling; a request that needs no rows goes on."""
+    """In the agreement, the gathering or settling; a request that needs no rows goes on, then and later, and a chunk that
+    cannot be served says why."""
     claimed(subject, Capability.RANKS)
     tower = TowerRecipe()
     spec = exact_spec(tower)
     budgets, ranks = Budgets(1 << 20, 64, ITEM_PATCHES), MortalRanks(lives)
     rig = build_rig(subject.implementation, ExactTower(tower, spec), spec, budgets, ranks=ranks)
-    recipes = [RequestRecipe("image", (image(1),)), RequestRecipe("text", ())]
+    recipes = [RequestRecipe("image", (image(1),)), RequestRecipe("text", (), tokens=2)]
     prepared = [prepared_of(rig, recipe) for recipe in recipes]
     for one in prepared:
         rig.embed.admit(one)
-    step = rig.embed.step([Chunk(one.request_id, 0, len(one.token_ids)) for one in prepared])
+    ends = {one.request_id: len(one.token_ids) for one in prepared}
+    step = rig.embed.step([Chunk("image", 0, ends["image"]), Chunk("text", 0, 1)])
     failures = {f.request_id: f.error for f in (*step.settle(), *(r for r in step.results if isinstance(r, Failure)))}
     assert [type(error) for error in failures.values()] == ([RanksLost] if ranks.lives < 0 else [])
     assert set(failures) <= {"image"}
     assert isinstance(step.results[1], Rows)
+    later = rig.embed.step(
+        [Chunk("text", 1, ends["text"]), Chunk("image", 0, ends["image"] + 1), Chunk("nobody", 0, 1)]
+    )
+    found = [type(result.error if isinstance(result, Failure) else result) for result in later.results]
+    assert issubclass(found.pop(0), Rows)
+    assert found == [BadChunk, UnknownRequest]
     for one in prepared:
         rig.embed.finish(one.request_id)
 
