@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from plumbline import closed_form
 from plumbline.build import bits_of, tensor_of_bits
-from plumbline.interface import Capability, CapabilityMissing, PlumblineError
+from plumbline.interface import Capability, CapabilityMissing, PlumblineError, Retention
 from plumbline.own_code import told
 from plumbline.scenario import ItemRecipe, RequestRecipe, TowerRecipe
 from plumbline.trace import Crash, Hang, Scheduled, Trace, items_of
@@ -65,6 +65,14 @@ class Verdicts:
         if not holds:
             self.violations.append(Violation(requirement, message, wrong))
         return holds
+
+
+def judge_leases(trace: Trace, check: Callable[[str, bool, str], bool], where: str = "") -> None:
+    """LIFE-011, of an implementation that declares to keep leases until a request ends."""
+    if trace.retention is Retention.LEASE and trace.scenario.lazy:
+        for e in trace.entries:
+            early = f"{where}request {e.id} lost the payloads of items {sorted(e.released)} before its end"
+            check("LIFE-011", not e.released, f"{early}, which keeps leases")
 
 
 def needs(tower: TowerRecipe, recipe: RequestRecipe) -> set[Capability]:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 
 from plumbline import closed_form
-from plumbline.bench import Verdicts, WrongRow
+from plumbline.bench import Verdicts, WrongRow, judge_leases
 from plumbline.build import bits_of
-from plumbline.interface import Failure, Prepared, Retention, Rows
+from plumbline.interface import Failure, Prepared, Rows
 from plumbline.judge_work import fingerprint
 from plumbline.rank_run import RankRun, Seen
 from plumbline.scenario import ItemRecipe
@@ -49,7 +49,8 @@ class _Judge:
         for rank, trace in enumerate(self.run.traces):
             self._crashes(rank, trace)
             self._prepared(rank, trace)
-            self._leases(rank, trace)
+            # Also of items that another rank encoded, as the next time it may be this one.
+            judge_leases(trace, self.check, f"on rank {rank}, ")
         for rank, trace in enumerate(others, 1):
             self._alike((f"rank {rank}", "rank 0"), trace, first, text)
         self._together()
@@ -72,13 +73,6 @@ class _Judge:
         mine, alone = ([names(s.result) for s in one.submissions] for one in (trace, self.run.alone))
         said = f"rank {rank} and one rank alone give other identities or prefix keys, or another order of items"
         self.check("RANK-001", mine == alone, said)
-
-    def _leases(self, rank: int, trace: Trace) -> None:
-        """Also of items that another rank encoded, as the next time it may be this one."""
-        if trace.retention is Retention.LEASE and trace.scenario.lazy:
-            for e in trace.entries:
-                early = f"on rank {rank}, request {e.id} lost the payloads of items {sorted(e.released)} before its end"
-                self.check("LIFE-011", not e.released, f"{early}, which keeps leases")
 
     def _together(self) -> None:
         said = self.run.diverged

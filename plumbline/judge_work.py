@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from plumbline import closed_form
-from plumbline.bench import REFUSED, Bench
+from plumbline.bench import REFUSED, Bench, judge_leases
 from plumbline.interface import Capability, Retention, Rows
 from plumbline.rig import Fingerprint, content
 from plumbline.scenario import AFTER_FAILURE, ITEMSIZE, ItemRecipe, TowerRecipe
@@ -45,9 +45,7 @@ class WorkJudge(Bench):
             for e in self.trace.entries:
                 late = [k for k, fs in e.features.items() if any("open after release" in f.events for f in fs)]
                 self.check("LIFE-008", not late, f"request {e.id} opened item {late} after its release")
-                if self.trace.retention is Retention.LEASE:
-                    early = f"request {e.id} lost the payloads of items {sorted(e.released)} before its end"
-                    self.check("LIFE-011", not e.released, f"{early}, which keeps leases")
+            judge_leases(self.trace, self.check)
 
     def work(self) -> None:
         if self.crashed:

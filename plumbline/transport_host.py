@@ -101,11 +101,17 @@ def capacity(implementation: Implementation, pool: int, workers: int, ranks: int
         remove_global(domain.name)
 
 
+def mappings() -> Iterator[tuple[range, str]]:
+    """What the process has mapped: addresses, and the file's path where there is one."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, *_, path = line.split(" ", maxsplit=5)
+        start, end = (int(address, 16) for address in addresses.split("-"))
+        yield range(start, end), path.strip()
+
+
 def nameless() -> int:
     """Bytes of the process's mappings whose files have no name any more."""
-    lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
-    spans = [line[0].split("-") for line in lines if line[-1].endswith("(deleted)")]
-    return sum(int(end, 16) - int(start, 16) for start, end in spans)
+    return sum(len(addresses) for addresses, path in mappings() if path.endswith("(deleted)"))
 
 
 def probe(rows: int) -> WireRequest:

@@ -89,7 +89,7 @@ class PoolFeature:
         self._hold, self._start = hold, start
         self._released = False
         self._fenced = False
-        """When it was released."""
+        """What was known when it was released."""
         self._opened: dict[bool, Tensor] = {}
         """By whether it is for the CPU."""
 

@@ -13,6 +13,7 @@ from plumbline.interface import Modality, Packed, PackedItem
 from plumbline.parts import digest_of, image, item_of, prepared_of, rig_of
 from plumbline.resolve import resolve
 from plumbline.scenario import Content, ExtraRecipe, ItemRecipe, RequestRecipe, TowerRecipe, mix
+from tests.identity.format_1 import digest, ints
 
 M = (1 << 64) - 1
 
@@ -140,23 +141,16 @@ def test_lanes_fit_bfloat16_and_mix_is_splitmix() -> None:
 
 
 def test_format_1_by_hand() -> None:
-    """The digest and the keys of one image, framed here byte by byte."""
-
-    def framed(raw: bytes) -> bytes:
-        return len(raw).to_bytes(8, "little") + raw
-
-    def ints(*values: int) -> bytes:
-        return b"".join(v.to_bytes(8, "little", signed=True) for v in values)
-
+    """The digest and the keys of one image, framed byte by byte."""
     recipe = image(5, 4, extras=(ExtraRecipe("fps", 2),))
     payload = payload_of(TowerRecipe(), recipe)[0]
     fields = [b"features", b"image", ints(1, 1, 4), ints(1), b"float32", ints(4, 3)]
     fields += [blake3.blake3(payload.numpy().tobytes()).digest(), ints(1), b"fps", b"int", b"2", b""]
-    digest = blake3.blake3(b"plumbline/identity/1" + b"".join(framed(f) for f in fields)).digest()
-    stream = blake3.blake3(b"plumbline/prefix/1" + digest).digest(length=32)
+    wanted = digest(*fields)
+    stream = blake3.blake3(b"plumbline/prefix/1" + wanted).digest(length=32)
     keys = [int.from_bytes(stream[k : k + 8], "little", signed=True) for k in range(0, 32, 8)]
     keys = [k - 2**63 if 0 <= k < 2**31 else k for k in keys]
     for name in ("reference", "optimized"):
         rig = rig_of(resolve(name).implementation)
-        assert digest_of(rig, recipe) == digest
+        assert digest_of(rig, recipe) == wanted
         assert prepared_of(rig, RequestRecipe(items=(recipe,), gaps=(1, 0))).prefix_keys.tolist()[1:] == keys

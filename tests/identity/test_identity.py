@@ -19,6 +19,7 @@ from plumbline.parts import claimed, digest_of, identity_of, image, item_of, pre
 from plumbline.requirements import ROOT
 from plumbline.resolve import Subject
 from plumbline.scenario import ExtraRecipe, GivenRecipe, RequestRecipe
+from tests.identity.format_1 import digest, ints
 
 
 def rank_over_two(words: list[int]) -> int:
@@ -171,15 +172,6 @@ def test_digests_and_keys_are_equal_in_a_process_with_another_hash_seed(subject:
     assert child.stdout.strip() == printed(subject)
 
 
-def counted(*fields: bytes) -> bytes:
-    """Each with its length before it."""
-    return b"".join(len(one).to_bytes(8, "little") + one for one in fields)
-
-
-def words(*numbers: int) -> bytes:
-    return b"".join(number.to_bytes(8, "little") for number in numbers)
-
-
 @pytest.mark.requirement("IDENT-013")
 @pytest.mark.parametrize("patches", [1, 85, 86, 2**17, LONG, 2**20])
 def test_payloads_of_any_size_have_the_digests_of_format_1(subject: Subject, patches: int) -> None:
@@ -187,9 +179,8 @@ def test_payloads_of_any_size_have_the_digests_of_format_1(subject: Subject, pat
     claimed(subject, Capability.DIGEST_V1)
     values = torch.arange(3 * patches, dtype=torch.int32).mul_(-0x61C88647).view(torch.float32).view(-1, 3)
     content = blake3(values.numpy().tobytes()).digest()
-    sizes = words(1, 1, patches), words(1), words(patches, 3), words(0)
-    said = [b"features", b"image", *sizes[:2], b"float32", sizes[2], content, sizes[3], b""]
-    wanted = blake3(b"plumbline/identity/1" + counted(*said)).digest()
+    shape = [ints(1, 1, patches), ints(1), b"float32", ints(patches, 3)]
+    wanted = digest(b"features", b"image", *shape, content, ints(0), b"")
     found = identity_of(rig_of(subject.implementation), large(values)).digest
     assert found == wanted, f"{values.nbytes} bytes"
 

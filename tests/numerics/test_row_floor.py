@@ -27,7 +27,7 @@ FLOOR = 24
 
 
 class Rows(TorchDispatchMode):
-    """least: of the products with weights of ``shapes``, (outputs, inputs), the fewest rows that one had."""
+    """seen: by shape of the weight, (outputs, inputs), one of ``shapes``, the fewest rows of a product with it."""
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ import torch
 from plumbline.interface import Extra
 from plumbline.resolve import Subject
 from plumbline.transport_fields import difference
-from plumbline.transport_host import SHARED_MEMORY, Both, Received, fresh_name, global_names, listening
+from plumbline.transport_host import SHARED_MEMORY, Both, Received, fresh_name, global_names, listening, mappings
 from plumbline.transport_scenario import WireItem, WireRequest, metas_of, prepared_of
 
 CONTROL_BYTES = 1 << 20
@@ -148,11 +148,7 @@ def test_everything_global_bears_the_name(subject: Subject) -> None:
 
 
 def mapped() -> set[str]:
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
+    if not Path("/proc/self/maps").exists():
         pytest.skip("no /proc")
     links = {os.readlink(p) for p in Path("/proc/self/fd").iterdir() if p.is_symlink() and os.path.lexists(p)}
-    lines = {
-        line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if len(line.split(maxsplit=5)) > 5
-    }
-    return {path for path in lines | links if path.startswith(str(SHARED_MEMORY))}
+    return {path for path in {path for _, path in mappings()} | links if path.startswith(str(SHARED_MEMORY))}

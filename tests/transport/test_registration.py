@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from torch import Tensor
 
@@ -11,7 +9,7 @@ from plumbline.interface import Capability, Domain
 from plumbline.parts import claimed
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
-from plumbline.transport_host import Received, fresh_name, global_names, remove_global, transport_of
+from plumbline.transport_host import Received, fresh_name, global_names, mappings, remove_global, transport_of
 from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
 
 REQUEST = WireRequest((WireItem(1, (4,)),))
@@ -38,8 +36,7 @@ class MindfulPort(HostPort):
         super().wait(word, value)
 
     def _mind(self, call: str, word: Tensor) -> None:
-        shared = [range(*(int(end, 16) for end in line.split()[0].split("-")))
-                  for line in Path("/proc/self/maps").read_text().splitlines() if self._name in line]  # fmt: skip
+        shared = [addresses for addresses, path in mappings() if self._name in path]
         address = word.data_ptr()
         if any(address in span for span in shared) and not any(address in span for span in self._registered):
             self.unregistered.append(call)
