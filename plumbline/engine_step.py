@@ -29,7 +29,8 @@ class Reused:
         if not self.on_host:
             return tensor
         if self.memory is None or len(self.memory) < len(tensor):
-            self.memory = tensor.new_empty(2 * len(tensor), *tensor.shape[1:])
+            with torch.inference_mode(False):  # a later step may be in it or not
+                self.memory = tensor.new_empty(2 * len(tensor), *tensor.shape[1:])
         return self.memory[: len(tensor)].copy_(tensor)
 
 

@@ -114,7 +114,8 @@ class HostPort:
         raise OSError("the CPU does not map a device's memory")
 
     def write(self, word: Tensor, value: int) -> None:
-        word.fill_(value)
+        with torch.inference_mode():  # which may write into what was made outside of it, too
+            word.fill_(value)
 
     def wait(self, word: Tensor, value: int) -> None:
         if int(word) < value:

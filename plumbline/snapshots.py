@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from plumbline.build import bits_of
-from plumbline.interface import Failure, Request, Rows
+from plumbline.interface import Failure, Prepared, Request, Rows
+from plumbline.trace import Trace
 
 MOST = 1 << 24
 """Bytes of a tensor that are looked at: one that claims more, by strides of 0, is known by its object."""
@@ -31,6 +33,35 @@ def same(a: Rows | Failure, b: Rows) -> bool:
         return False
     pairs = [(a.rows, b.rows), (a.positions, b.positions), *zip(a.side, b.side, strict=True)]
     return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
+
+
+def results(trace: Trace) -> Iterator[object]:
+    """All that a run gave, in order."""
+    for submission in trace.submissions:
+        if isinstance(got := submission.result, Prepared):
+            yield [identity.digest for identity in got.identities], got.token_ids.tolist(), got.prefix_keys.tolist()
+        else:
+            yield type(getattr(got, "error", got))
+    for record in trace.steps:
+        for result in record.results:
+            yield result if isinstance(result, Rows) else (result.request_id, type(result.error))
+        if record.merged:
+            yield [bits_of(level) for level in (record.merged.embeds, *record.merged.side)]
+    for crash in trace.crashes:
+        yield crash.phase, type(crash.error)
+
+
+def alike(a: Trace, b: Trace) -> bool:
+    """Whether two runs gave the same, bit for bit."""
+    return all(one_alike(x, y) for x, y in itertools.zip_longest(results(a), results(b)))
+
+
+def one_alike(x: object, y: object) -> bool:
+    if isinstance(x, Rows) and isinstance(y, Rows):
+        return same(x, y)
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(torch.equal, x, y))
+    return x == y
 
 
 def snapshot(request: Request) -> object:

@@ -7,25 +7,23 @@ import gc
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from torch import Tensor
 
 from plumbline import engine
 from plumbline.drawing import broken, draw_cases
 from plumbline.exact import UnsteadyTower
 from plumbline.explore import HANG_SECONDS, watchdog
-from plumbline.interface import BadCheckpoint, Capability, Encoded, Packed, Rows, Tower
+from plumbline.interface import Capability, Encoded, Packed, Tower
 from plumbline.judge_tower import encode, tower_of
 from plumbline.parts import image, loads
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort, Place, RecordingTower
 from plumbline.scenario import Op, RequestRecipe, Scenario
 from plumbline.small_tower import FAMILIES, checkpoint
-from plumbline.snapshots import same
+from plumbline.snapshots import alike
 from plumbline.strategies import scenarios
 from plumbline.tower_calls import Call, Picture
 from plumbline.trace import Trace
@@ -56,21 +54,6 @@ def in_turns(scenarios: list[Scenario], subject: Subject) -> list[Trace]:
         for _ in itertools.zip_longest(*runs):
             pass
     return traces
-
-
-def results(trace: Trace) -> Iterator[object]:
-    for record in trace.steps:
-        for result in record.results:
-            yield result if isinstance(result, Rows) else (result.request_id, type(result.error))
-    for crash in trace.crashes:
-        yield crash.phase, type(crash.error)
-
-
-def alike(a: Trace, b: Trace) -> bool:
-    return all(
-        same(x, y) if isinstance(x, Rows) and isinstance(y, Rows) else x == y
-        for x, y in itertools.zip_longest(results(a), results(b))
-    )
 
 
 @pytest.mark.requirement("ISO-008")
@@ -162,16 +145,3 @@ def test_a_dropped_tower_is_gone(subject: Subject, family: str, tmp_path: Path) 
     gc.collect()
     assert rows.isfinite().all()
     assert seen() is None
-
-
-@pytest.mark.requirement("ISO-007", "EPOCH-004")
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_refused_tower_leaves_nothing(subject: Subject, family: str, dtype: torch.dtype, tmp_path: Path) -> None:
-    """Of a dtype that is not the process's. What every test looks at afterwards is what it asks for."""
-    if subject.implementation.tower is None:
-        pytest.skip("no tower of its own")
-    folder = checkpoint(tmp_path, family=family)
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(BadCheckpoint):
-        tower_of(subject.implementation, folder, HostPort(), dtype)

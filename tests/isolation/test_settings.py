@@ -1,0 +1,116 @@
+"""The settings of a process: they are left as they were found, and change no result."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from plumbline import engine, process_state
+from plumbline.certify import same_bits
+from plumbline.drawing import broken, draw_cases
+from plumbline.explore import HANG_SECONDS, watchdog
+from plumbline.interface import BadCheckpoint
+from plumbline.judge_tower import encode, folders_of, levels_of, tower_of
+from plumbline.parts import loads
+from plumbline.resolve import Subject
+from plumbline.rig import HostPort
+from plumbline.scenario import Scenario
+from plumbline.small_tower import FAMILIES, checkpoint
+from plumbline.snapshots import alike
+from plumbline.strategies import scenarios
+from plumbline.tower_calls import Call, Picture
+from plumbline.trace import Trace
+
+DRAWN = 40
+
+
+@contextlib.contextmanager
+def setting(name: str, value: object) -> Iterator[None]:
+    get, put = process_state.SETTINGS[name]
+    before = get()
+    put(value)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+SETTINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "bfloat16": lambda: setting("default dtype", torch.bfloat16),
+    "float64": lambda: setting("default dtype", torch.float64),
+    "no gradients": lambda: setting("gradients", False),
+    "deterministic": lambda: setting("determinism", True),
+    "inference mode": torch.inference_mode,
+}
+
+
+@pytest.mark.requirement("ISO-007", "EPOCH-004")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_refused_tower_leaves_nothing(subject: Subject, family: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    """Of a dtype that is not the process's. What every test looks at afterwards is what it asks for."""
+    if subject.implementation.tower is None:
+        pytest.skip("no tower of its own")
+    folder = checkpoint(tmp_path, family=family)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BadCheckpoint):
+        tower_of(subject.implementation, folder, HostPort(), dtype)
+
+
+@pytest.mark.requirement("ISO-009")
+@pytest.mark.parametrize("name", SETTINGS)
+def test_results_do_not_follow_the_settings(subject: Subject, name: str, request: pytest.FixtureRequest) -> None:
+    """Of its process, whether the parts are made under them, and used without, or the other way round."""
+
+    def one(scenario: Scenario) -> None:
+        usual = engine.run(scenario, subject.implementation)
+        for made in (SETTINGS[name], nullcontext):
+            used = nullcontext if made is SETTINGS[name] else SETTINGS[name]
+            found = Trace(scenario, subject.implementation.retention)
+            turns = engine.turns(found, subject.implementation)
+            with watchdog(HANG_SECONDS):
+                for around in itertools.cycle((made, used)):
+                    with around():
+                        if next(turns, turns) is turns:
+                            break
+            if not alike(usual, found):
+                wrong.append(scenario.dumps())
+                raise broken("ISO-009")
+
+    wrong: list[str] = []
+    seed = request.config.option.plumbline_seed
+    draw_cases(scenarios(subject.implementation.capabilities), one, DRAWN, seed, False, True)
+    assert not wrong, wrong[0]
+
+
+@pytest.mark.requirement("ISO-009")
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_do_not_follow_the_settings(subject: Subject, family: str, name: str, tmp_path: Path) -> None:
+    """Those that a tower is loaded under, as an engine does that builds its model under the model's dtype; those of its calls;
+    and those of its updates."""
+    loads(subject, family, tmp_path / "each")
+    folders = folders_of(tmp_path / "weights", family=family)
+    call = Call((Picture(1, 2, 3, 1), Picture(1, 4, 1, 2)))
+    port, usual = HostPort(), tower_of(subject.implementation, folders[1], HostPort())
+    wanted = [levels_of(encode(usual, call, port))]
+    usual.update(folders[2], 1)
+    wanted.append(levels_of(encode(usual, call, port)))
+    for loading, calling in ((SETTINGS[name], nullcontext), (nullcontext, SETTINGS[name])):
+        with loading():
+            tower = tower_of(subject.implementation, folders[1], port)
+        for epoch, levels in enumerate(wanted):
+            if epoch:
+                with loading():
+                    tower.update(folders[2], epoch)
+            for around in (calling, loading, calling):
+                with around():
+                    found = levels_of(encode(tower, call, port))
+                same = all(same_bits(a, b) for a, b in zip(found, levels, strict=True))
+                assert same, f"{'loaded' if calling is nullcontext else 'called'} under it, epoch {epoch}: other rows"
