@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import optimized
 from optimized.encode import PackingEncoder, meta_of, parts_of
@@ -15,11 +15,11 @@ ACCEPT = ("ENC-004", "ENC-001")
 
 
 class MixedDtypes(PackingEncoder):
-    def groups(self, items: Sequence[Item], indexes: Iterable[int]) -> Iterable[list[int]]:
+    def groups(self, items: Sequence[Item], indexes: Iterable[int]) -> Iterator[list[int]]:
         groups: dict[object, list[int]] = {}
         for index in indexes:
             groups.setdefault(tuple(meta_of(parts_of(items[index])[0]).shape[1:]), []).append(index)
-        return groups.values()
+        yield from groups.values()
 
 
 implementation = dataclasses.replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import torch
@@ -14,6 +14,7 @@ from plumbline.interface import (
     Encoded,
     EncodingFailed,
     Item,
+    Modality,
     Packed,
     PackedItem,
     Part,
@@ -66,13 +67,20 @@ class PackingEncoder:
 
     # --------------------------------------------------------------------------------------------- what goes together
 
-    def groups(self, items: Sequence[Item], indexes: Iterable[int]) -> Iterable[list[int]]:
-        """Items whose patches can lie in one tensor without a cast."""
-        groups: dict[tuple[torch.dtype, tuple[int, ...]], list[int]] = {}
+    def groups(self, items: Sequence[Item], indexes: Iterable[int]) -> Iterator[list[int]]:
+        """Items whose patches can lie in one tensor without a cast. Those of several modalities only where there is room for
+        all: the ones must not take room from the others, which fit one call without them."""
+        groups: dict[tuple[torch.dtype, tuple[int, ...]], dict[Modality, list[int]]] = {}
         for index in indexes:
             meta = meta_of(parts_of(items[index])[0])
-            groups.setdefault((meta.dtype, tuple(meta.shape[1:])), []).append(index)
-        return groups.values()
+            group = groups.setdefault((meta.dtype, tuple(meta.shape[1:])), {})
+            group.setdefault(items[index].modality, []).append(index)
+        for group in groups.values():
+            together = [index for of_modality in group.values() for index in of_modality]
+            if sum(self.patches(items[index]) for index in together) <= self.most_patches:
+                yield together
+            else:
+                yield from group.values()
 
     def batches(self, items: Sequence[Item], indexes: Sequence[int]) -> list[list[int]]:
         """First fit, largest first. A larger item than the budget is alone."""
@@ -202,7 +210,7 @@ class PackingEncoder:
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         if len({part.device for part in parts}) > 1:
             parts = [self.port.move(part) for part in parts]
-        return torch.cat(list(parts)) if len(parts) > 1 else self.contiguous(parts[0])
+        return self.contiguous(torch.cat(list(parts)) if len(parts) > 1 else parts[0])
 
     def contiguous(self, patches: Tensor) -> Tensor:
         """Contiguous with the strides of a fresh tensor, which a dimension of size 1 need not have otherwise."""

@@ -64,11 +64,18 @@ def int64(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}q", *values)
 
 
-def utf8(text: str) -> bytes:
+def utf8(text: str, where: str = "") -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise BadExtra(f"{text!r} is not valid Unicode text") from error
+        raise BadExtra(f"{text!r} is not valid Unicode text", where=where) from error
+
+
+def decimal(value: int, where: str = "") -> bytes:
+    try:
+        return str(int(value)).encode()
+    except ValueError as error:  # Python refuses thousands of digits, whose conversion takes quadratic time
+        raise BadExtra(f"an integer of {value.bit_length()} bits", where=where) from error
 
 
 def on_cuda(item: Item) -> list[Tensor]:
@@ -181,7 +188,7 @@ class Identifier:
         if isinstance(value, bool):
             return b"bool", bytes([value])
         if isinstance(value, int):
-            return b"int", self.decimal(name, value)
+            return b"int", decimal(value)
         if isinstance(value, float):
             return b"float", struct.pack("<d", value)
         if isinstance(value, str):
@@ -193,12 +200,6 @@ class Identifier:
         assert isinstance(value, Tensor)
         fields = self.tensor(value, read=True)
         return b"tensor", b"".join(len(field).to_bytes(8, "little") + field for field in fields)
-
-    def decimal(self, name: str, value: int) -> bytes:
-        try:
-            return str(int(value)).encode()
-        except ValueError as error:  # Python refuses thousands of digits, whose conversion takes quadratic time
-            raise BadExtra(f"extra {name!r}: an integer of {value.bit_length()} bits") from error
 
     def caller_key(self, item: Item) -> Iterator[bytes]:
         given = self.given(item)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optimized.identify import prefix_keys, unusable
+from optimized.identify import decimal, prefix_keys, unusable, utf8
 from optimized.tokens import check_text, ids_of, is_stretched
 from plumbline.interface import (
     BadExtra,
@@ -290,8 +290,13 @@ class Preparer:
             values = extra.value if extra.per_image else (extra.value,)
             if not isinstance(values, tuple) or (extra.per_image and len(values) != images):
                 raise BadExtra(f"extra {name!r} is not a tuple of one value for each of {images} images", where=where)
+            utf8(name, where)
             for value in values:
-                if not isinstance(value, SCALARS) and (not isinstance(value, Tensor) or self.is_foreign(value)):
+                if isinstance(value, str):
+                    utf8(value, where)
+                elif isinstance(value, int):
+                    decimal(value, where)
+                elif not isinstance(value, SCALARS) and (not isinstance(value, Tensor) or self.is_foreign(value)):
                     raise BadExtra(
                         f"extra {name!r}: {type(value).__name__}", where=where, hint="a scalar or a CPU tensor"
                     )

@@ -169,7 +169,7 @@ class Run:
                 if e.state == "running":
                     self._retract(e)
         elif op.kind == "epoch":
-            self._set_epoch(op.request % 3)
+            self._set_epoch(op.epoch)
         elif op.kind == "admit_twice":
             for e in self.trace.entries:
                 if e.admitted:
@@ -206,7 +206,7 @@ class Run:
         changed = epoch != before
         self.rig.tower.epoch = epoch
         try:
-            self.rig.embed.set_epoch(epoch)
+            self.rig.embed.set_epoch(int(str(epoch)))  # as from a message: equal to the tower's, and another object
         except CapabilityMissing as missing:
             if Capability.EPOCHS in self.claims:
                 self.trace.crashes.append(Crash("set_epoch", "", missing))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -46,7 +47,20 @@ def _mix(z: Tensor) -> Tensor:
 
 
 class TowerFault(RuntimeError):
-    """What the exact tower raises on a faulty item."""
+    """What a tower raises, among others."""
+
+
+def fault(number: int) -> Exception:
+    """What towers raise: with words or without, with a number first, at length, and in any language."""
+    kinds: tuple[Callable[[], Exception], ...] = (
+        lambda: TowerFault("a faulty item"),
+        AssertionError,
+        lambda: OSError(28, "No space left on device"),
+        MemoryError,
+        lambda: RuntimeError("x" * (number % 7) + "\N{SNOWMAN}\U0001f5bc" * 300),
+        lambda: KeyError(3),
+    )
+    return kinds[number % len(kinds)]()
 
 
 class UnsteadyTower:
@@ -74,15 +88,19 @@ class UnsteadyTower:
 
 
 class ExactTower:
-    """Rows as bytes of a mix. Raises ValueError where a call contradicts itself, TowerFault on a faulty item."""
+    """Rows as bytes of a mix. Raises ValueError where a call contradicts itself, and a ``fault`` on each faulty item."""
 
     def __init__(self, recipe: TowerRecipe, spec: TowerSpec, epoch: int = 0) -> None:
         self.recipe, self.spec, self.epoch = recipe, spec, epoch
+        self._faults = 0
 
     def __call__(self, packed: Packed) -> Encoded:
         self._raise_on_faults(packed)
         patches = self._patches(packed.patches)
         segments = self._segments(patches, packed.cu_seqlens)
+        due = sum(self._segment_count(item) for item in packed.items)
+        if len(packed.cu_seqlens) - 1 != due:
+            raise ValueError(f"{len(packed.cu_seqlens) - 1} attention segments for items of {due}")
         levels: list[list[Tensor]] = [[] for _ in range(1 + self.spec.side_levels)]
         at = 0
         for item in packed.items:
@@ -95,8 +113,7 @@ class ExactTower:
         rows = [torch.cat(out) if out else self._empty() for out in levels]
         return Encoded(rows[0], tuple(rows[1:]))
 
-    @staticmethod
-    def _raise_on_faults(packed: Packed) -> None:
+    def _raise_on_faults(self, packed: Packed) -> None:
         at = 0
         for item in packed.items:
             first = packed.patches[at : at + 1]
@@ -105,7 +122,8 @@ class ExactTower:
                 if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
                     raise ValueError("an item of nothing but faults")
             except ValueError as error:  # whose frame holds the patches, as that of an error of torch does
-                raise TowerFault("the exact tower was given a faulty item") from error
+                self._faults += 1
+                raise fault(self._faults - 1) from error
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)
@@ -131,6 +149,12 @@ class ExactTower:
             weights = _of_places(1 << max(12, (hi - lo).bit_length()))
             out[lo:hi] = (patches[lo:hi] * weights[: hi - lo]).sum()
         return out
+
+    def _segment_count(self, item: PackedItem) -> int:
+        """Also of tensors with nothing in them: a tower may go through both at once."""
+        if item.grid_thw is None:
+            return len(item.parts)
+        return 1 if self.spec.layouts[item.modality].pools_frames else item.grid_thw[0]
 
     def _rows(self, item: PackedItem, seen: Tensor, patches: Tensor, segments: Tensor, level: int) -> Tensor:
         layout = self.spec.layouts[item.modality]

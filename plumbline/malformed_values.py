@@ -313,6 +313,17 @@ def extra_of_half_a_character(request: Request, spec: TowerSpec) -> Request | No
     return with_first(request, extras={"note": Extra(HALF, True)})
 
 
+@fault("PREP-015", BadExtra)
+def extra_beside_the_rows_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
+    """No identity is made of it, but it travels."""
+    return with_first(request, extras={"note": Extra(HALF, False)})
+
+
+@fault("PREP-015", BadExtra)
+def extra_named_with_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
+    return with_first(request, extras={HALF: Extra(1, False)})
+
+
 @fault("PREP-027", BadExtra)
 def key_of_half_a_character(request: Request, spec: TowerSpec) -> Request | None:
     return _with_keys(request, CallerKey("t", HALF, Trust.TRUSTED))

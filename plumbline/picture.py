@@ -285,7 +285,7 @@ def _said(op: Op, scenario: Scenario) -> str:
     if op.kind in ("retract", "abort") and scenario.requests:
         return f"{op.kind} {scenario.requests[op.request % len(scenario.requests)].name}"
     if op.kind == "epoch":
-        return f"weights of epoch {op.request % 3}"
+        return f"weights of epoch {op.epoch}"
     return op.kind.replace("_", " ")
 
 

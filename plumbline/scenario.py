@@ -126,6 +126,10 @@ class RequestRecipe:
 AFTER_FAILURE = -1
 
 
+EPOCHS = (0, 1_000, 70_000)
+"""Of weights: small ones alone are single objects in Python, so that two of them are one where they are equal."""
+
+
 @dataclass(frozen=True)
 class Op:
     """Something that happens before a step: abort, retract, epoch, bad_chunk, admit_twice, unknown, resubmit. With
@@ -134,6 +138,11 @@ class Op:
     step: int
     kind: str
     request: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Of an op of that kind."""
+        return EPOCHS[self.request % len(EPOCHS)]
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,7 @@ class Scenario:
         """Those that the weights are set to, in order."""
         if self.script:
             return tuple(act.request for act in self.script if act.kind == "epoch")
-        return tuple(op.request % 3 for op in self.ops if op.kind == "epoch")
+        return tuple(op.epoch for op in self.ops if op.kind == "epoch")
 
     def dumps(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

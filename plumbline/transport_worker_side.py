@@ -36,10 +36,10 @@ class WorkerSide(Stage):
         self.model.reserved[worker] -= reserved
         before -= reserved
         if slot is None and request.in_place:
-            slot = self._reserved(publisher, request, readers)
+            slot = self._reserved(publisher, number, readers)
             reserved = publisher.leased - before
         own = prepared_of(name, request)
-        prepared = own if slot is None else prepared_of(name, request, slot.tensors)
+        prepared = own if slot is None else prepared_of(name, request, self._in_order(number, slot))
         held = frozenset(i for i, item in zip(prepared.identities, request.items, strict=True) if item.held)
         away = [i in held for i in prepared.identities]
         bits = [
@@ -68,14 +68,20 @@ class WorkerSide(Stage):
         if slot is None:
             overwrite(prepared)
 
-    def _reserved(self, publisher: Publisher, request: WireRequest, readers: frozenset[int]) -> Slot | None:
+    def _in_order(self, number: int, slot: Slot) -> Sequence[Tensor]:
+        """Its tensors as the request lists its payloads. Some processors make videos before images."""
+        return slot.tensors if number % 2 else slot.tensors[::-1]
+
+    def _reserved(self, publisher: Publisher, number: int, readers: frozenset[int]) -> Slot | None:
         """Space for the request with its payloads written into it; None if there is none."""
+        request = self.case.requests[number]
         metas = metas_of(request)
-        slot = self.must("reserve", "ISO-001", lambda: publisher.reserve(metas, readers))
+        listed = metas if number % 2 else metas[::-1]
+        slot = self.must("reserve", "ISO-001", lambda: publisher.reserve(listed, readers))
         if slot is None:
             return None
         payloads = [p for item in prepared_of("", request).items for p in parts_of(item.payload)]
-        for space, part, meta in zip(slot.tensors, payloads, metas, strict=True):
+        for space, part, meta in zip(self._in_order(number, slot), payloads, metas, strict=True):
             assert isinstance(part, Tensor)
             right = (tuple(space.shape), space.dtype, space.is_contiguous()) == (meta.shape, meta.dtype, True)
             self.model.check("POOL-014", right, f"reserved {tuple(space.shape)} {space.dtype} for {meta}")
@@ -87,9 +93,9 @@ class WorkerSide(Stage):
         if not self.publishers or not self.case.requests:
             return
         worker = nth(self.publishers, act.who)
-        request = self.case.requests[act.what % len(self.case.requests)]
-        slot = self._reserved(self.publishers[worker], request, request.to(self.case.ranks))
-        self.say(f"worker {worker} reserves room for request {act.what % len(self.case.requests)}")
+        number = act.what % len(self.case.requests)
+        slot = self._reserved(self.publishers[worker], number, self.case.requests[number].to(self.case.ranks))
+        self.say(f"worker {worker} reserves room for request {number}")
         self.moments[-1].lines.append("and gives it back, twice" if slot is not None else "there is none")
         if slot is not None:
             slot.cancel()
@@ -107,7 +113,7 @@ class WorkerSide(Stage):
         self.swept(worker)
         publisher, request = self.publishers[worker], self.case.requests[number]
         before = publisher.leased
-        slot = self._reserved(publisher, request, request.to(self.case.ranks))
+        slot = self._reserved(publisher, number, request.to(self.case.ranks))
         if slot is None:
             self.moments[-1].lines.append("there is none")
             return
@@ -116,7 +122,7 @@ class WorkerSide(Stage):
         self.reach.add("written before it is published")
         if request.items and act.who % 2:
             faulty = dataclasses.replace(request, fault="extra")
-            self._fail_to_publish(worker, faulty, request.to(self.case.ranks), slot.tensors)
+            self._fail_to_publish(worker, faulty, frozenset(range(self.case.ranks)), self._in_order(number, slot))
 
     def _fail_to_publish(
         self, worker: int, request: WireRequest, readers: frozenset[int], tensors: Sequence[Tensor] | None = None

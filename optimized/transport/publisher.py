@@ -68,8 +68,8 @@ class PoolPublisher:
         self._buffer = bytearray(len(messages.MAGIC))
         self._warned: set[str] = set()
         self._pool: Pool | None = None
-        sweep(runtime.domain.name, worker)
         try:
+            sweep(runtime.domain, worker)
             self._pool = self.pool_type(runtime.domain, worker, runtime.port)
         except OSError as error:
             self._warn(f"no pool ({error})")

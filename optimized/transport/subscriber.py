@@ -168,15 +168,20 @@ class PoolSubscriber:
 
     def beat(self) -> None:
         self.watchdog.forget()
+        with contextlib.suppress(OSError):  # no descriptor is free: what is mapped is still read
+            self._look()
+        now = nanoseconds(self.domain.clock)
+        for segment in self._segments.values():
+            segment.heard[self.rank] = now
+
+    def _look(self) -> None:
+        """Which segments there are now. Raises OSError."""
         known = segments_of(self.domain.name)
         for key in [key for key in self._segments if key not in known]:
             self.watchdog.keep(self._segments.pop(key))
         self._unusable &= known.keys()
         for worker, stamp in known:
             self._segment(worker, stamp)
-        now = nanoseconds(self.domain.clock)
-        for segment in self._segments.values():
-            segment.heard[self.rank] = now
 
     def lost(self, worker: int) -> None:
         """Payloads of its messages that are still on their way are refused too, on all ranks, and no stream waits for them
@@ -185,10 +190,10 @@ class PoolSubscriber:
             if owner == worker:
                 segment.fence()
                 self.watchdog.release(segment)
-        for (owner, _), path in segments_of(self.domain.name).items():
-            if owner == worker:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        with contextlib.suppress(OSError):
+            for (owner, _), path in segments_of(self.domain.name).items():
+                if owner == worker:
+                    path.unlink(missing_ok=True)
         for hold in [hold for hold in self.holds if hold.worker == worker]:
             hold.refuse()
         for key in [key for key in self._segments if key[0] == worker]:

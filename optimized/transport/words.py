@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from plumbline.interface import DevicePort
+from plumbline.interface import DevicePort, Domain
 
 FOLDER = Path("/dev/shm")
 VERSION = int.from_bytes(b"PLMBSHM\x02", "big")
@@ -54,18 +54,16 @@ def file_name(domain: str, worker: int, stamp: int) -> str:
 
 
 def segments_of(domain: str) -> dict[tuple[int, int], Path]:
-    """What exists now of this domain, by worker and stamp. Another domain's name may begin with this one's."""
+    """What exists now of this domain, by worker and stamp. Another domain's name may begin with this one's. Raises OSError."""
     pattern = re.compile(re.escape(domain) + "-([0-9]{1,9})-([0-9a-f]{16})")
-    with contextlib.suppress(OSError):
-        found = ((pattern.fullmatch(name), FOLDER / name) for name in os.listdir(FOLDER))
-        return {(int(match[1]), int(match[2], 16)): path for match, path in found if match}
-    return {}
+    found = ((pattern.fullmatch(name), FOLDER / name) for name in os.listdir(FOLDER))
+    return {(int(match[1]), int(match[2], 16)): path for match, path in found if match}
 
 
-def sweep(domain: str, worker: int) -> None:
-    """Removes what predecessors of this worker left behind."""
-    for (owner, _), path in segments_of(domain).items():
-        if owner == worker:
+def sweep(domain: Domain, worker: int) -> None:
+    """Removes what predecessors of this worker left behind, and of those that the domain has no longer. Raises OSError."""
+    for (owner, _), path in segments_of(domain.name).items():
+        if owner == worker or owner >= domain.workers:
             remove_orphan(path)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of, with_strides
-from plumbline.exact import ExactTower, TowerFault, exact_spec
+from plumbline.exact import ExactTower, exact_spec, fault
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.feature import LocalFeature
 from plumbline.interface import (
@@ -209,7 +209,8 @@ ODD = {
     "silent": Silent,
     "its own cause": ring,
     "a group": lambda: ExceptionGroup("several", [RuntimeError("one"), ring()]),
-    "no words": AssertionError,
+    "half a character": lambda: RuntimeError("\ud83d"),
+    **{f"fault {number}": partial(fault, number) for number in range(6)},
 }
 
 
@@ -223,7 +224,7 @@ class RaisesOnFaults:
     def __call__(self, packed: Packed) -> Encoded:
         try:
             return self._tower(packed)
-        except TowerFault:
+        except Exception:
             error = self._error()
         raise error
 
@@ -288,18 +289,25 @@ def test_what_cannot_be_moved_fails_alone(subject: Subject, struck: int, patches
 
 
 class Unreadable(LocalFeature):
+    def __init__(self, payload: Tensor, error: Callable[[], Exception]) -> None:
+        super().__init__(payload)
+        self._error = error
+
     def open(self, device: torch.device) -> Tensor:
-        raise OSError("the file behind it is gone")
+        raise self._error()
+
+
+AWAY: dict[str, Callable[[Tensor], LocalFeature | None]] = {
+    "gone": partial(LocalFeature, gone=True),
+    "away": lambda _: None,
+    **{name: partial(Unreadable, error=error) for name, error in ODD.items()},
+}
 
 
 @pytest.mark.requirement("ENC-014")
 @pytest.mark.parametrize("struck", range(5))
-@pytest.mark.parametrize(
-    "how", [Unreadable, partial(LocalFeature, gone=True), lambda _: None], ids=["error", "gone", "away"]
-)
-def test_whatever_opening_raises_fails_its_item_alone(
-    subject: Subject, how: Callable[[Tensor], LocalFeature | None], struck: int
-) -> None:
+@pytest.mark.parametrize("how", AWAY)
+def test_whatever_opening_raises_fails_its_item_alone(subject: Subject, how: str, struck: int) -> None:
     """Images, and rows of the caller's, in one call."""
     claimed(subject, Capability.LAZY, Capability.PRECOMPUTED)
     rig = rig_of(subject.implementation)
@@ -307,7 +315,7 @@ def test_whatever_opening_raises_fails_its_item_alone(
     items = [item_of(recipe) for recipe in recipes]
     for index, item in enumerate(items):
         assert isinstance(item.payload, Tensor)
-        make = how if index == struck else LocalFeature
+        make = AWAY[how] if index == struck else LocalFeature
         items[index] = dataclasses.replace(item, payload=make(item.payload))
     for index, (recipe, found) in enumerate(zip(recipes, rig.encoder.encode(items), strict=True)):
         if index == struck:

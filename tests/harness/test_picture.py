@@ -66,7 +66,7 @@ def test_picture_names_what_happens() -> None:
     drawn = draw(Scenario(requests=requests, ops=(Op(1, "retract", 0), Op(2, "epoch", 1), Op(3, "abort", 4))))
     for said in (
         "step 1: retract r0",
-        "step 2: weights of epoch 1",
+        "step 2: weights of epoch 1000",
         "step 3: abort r1",
         "malformed: no rows",
         "2 times",

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from plumbline import engine, process_state
+from plumbline.build import build_request
 from plumbline.certify import same_bits
 from plumbline.drawing import broken, draw_cases
 from plumbline.explore import HANG_SECONDS, watchdog
-from plumbline.interface import BadCheckpoint
-from plumbline.judge_tower import encode, folders_of, levels_of, tower_of
-from plumbline.parts import loads
+from plumbline.interface import BadCheckpoint, Chunk, Prepared, Rows
+from plumbline.judge_tower import encode, families_of, folders_of, levels_of, tower_of
+from plumbline.parts import image, loads, rig_of
 from plumbline.resolve import Subject
 from plumbline.rig import HostPort
-from plumbline.scenario import Scenario
+from plumbline.scenario import RequestRecipe, Scenario, TowerRecipe
 from plumbline.small_tower import FAMILIES, checkpoint
 from plumbline.snapshots import alike
 from plumbline.strategies import scenarios
@@ -61,6 +62,52 @@ def test_a_refused_tower_leaves_nothing(subject: Subject, family: str, dtype: to
     (folder / "model.safetensors").unlink()
     with pytest.raises(BadCheckpoint):
         tower_of(subject.implementation, folder, HostPort(), dtype)
+
+
+OTHERS = {
+    "garbage collection": False,
+    "default dtype": torch.bfloat16,
+    "gradients": False,
+    "determinism": True,
+    "small numbers": True,
+    "threads of torch": 3,
+}
+"""What an engine may have set before."""
+
+
+def served(subject: Subject) -> None:
+    """Many requests, each with an image of its own, from their preparation to their end."""
+    rig = rig_of(subject.implementation)
+    requests = [build_request(TowerRecipe(), RequestRecipe(f"r{k}", (image(k),))) for k in range(64)]
+    found = [one for one in rig.prepare(requests) if isinstance(one, Prepared)]
+    assert len(found) == len(requests)
+    for one in found:
+        rig.embed.admit(one)
+    step = rig.embed.step([Chunk(one.request_id, 0, len(one.token_ids)) for one in found])
+    ids = torch.cat([one.token_ids for one in found])
+    rig.merge([one for one in step.results if isinstance(one, Rows)], ids, lambda text: torch.zeros(len(text), 8))
+    step.settle()
+    for one in found:
+        rig.embed.finish(one.request_id)
+
+
+@pytest.mark.requirement("ISO-007")
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_set_otherwise_is_left_so(subject: Subject, name: str, tmp_path: Path) -> None:
+    get, _ = process_state.SETTINGS[name]
+    with setting(name, OTHERS[name]):
+        kept = get()
+        served(subject)
+        assert get() == kept, "after requests were served"
+        if subject.implementation.tower is None:
+            return
+        for family in families_of(subject.implementation, tmp_path, HostPort()):
+            assert get() == kept, "after towers were loaded"
+            folders = folders_of(tmp_path / "weights" / family, family=family)
+            tower = tower_of(subject.implementation, folders[0], HostPort())
+            encode(tower, Picture(1, 2, 3, 1), HostPort())
+            tower.update(folders[1], 1)
+            assert get() == kept, f"after a tower of {family} was loaded, called and updated"
 
 
 @pytest.mark.requirement("ISO-009")

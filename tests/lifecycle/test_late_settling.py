@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from plumbline.bench import expected_rows
 from plumbline.build import bits_of
 from plumbline.feature import LocalFeature
-from plumbline.interface import Capability, Chunk, LeaseLost, Prepared, Rows
+from plumbline.interface import Capability, Chunk, LeaseLost, Prepared, Rows, Step
 from plumbline.parts import About, claimed, image, prepared_of, rig_of
 from plumbline.resolve import Subject
 from plumbline.rig import Rig
@@ -120,6 +124,63 @@ def test_rows_that_were_lost_are_shown_to_nobody_again(
             with about("LIFE-009"):
                 wanted = expected_rows(TowerRecipe(), image(1), 0, 0)[2:]
                 assert torch.equal(bits_of(result.rows), wanted), f"{name} is shown rows that were lost"
+
+
+class Taken(LocalFeature):
+    """It was given to others before it was opened."""
+
+    def __init__(self, payload: Tensor) -> None:
+        super().__init__(payload, gone=True)
+
+    def check(self) -> None:
+        raise LeaseLost("the payload was fenced off before it was read", hint="send the request again")
+
+
+PAYLOADS: dict[str, Callable[[Tensor], LocalFeature | None]] = {
+    "good": LocalFeature,
+    "fenced": partial(LocalFeature, fence=True),
+    "gone": partial(LocalFeature, gone=True),
+    "taken": Taken,
+    "away": lambda _: None,
+}
+
+
+@pytest.mark.requirement("LIFE-009", "LIFE-012", "CACHE-010", "ENC-013")
+@pytest.mark.parametrize("when", ["in one step", "in two steps, of which none is settled", "in two steps"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+def test_what_is_told_to_be_lost_is_what_was_lost(subject: Subject, when: str, cache_bytes: int, about: About) -> None:
+    """Two requests, and then a third one, have one image, each with a payload of its own. Rows show which one was read."""
+    claimed(subject, Capability.LAZY)
+    wanted = expected_rows(TowerRecipe(), image(1), 0, 0)
+    for kinds in itertools.product(PAYLOADS, repeat=2):
+        rig = rig_of(subject.implementation, cache_bytes=cache_bytes)
+        of = dict(zip("abc", (*kinds, "good"), strict=True))
+        for name, kind in of.items():
+            whole = lazy(rig, name, fence=False)
+            (item,) = whole.items
+            assert isinstance(item.payload, LocalFeature)
+            payload = PAYLOADS[kind](item.payload.open(torch.device("cpu")))
+            rig.embed.admit(dataclasses.replace(whole, items=(dataclasses.replace(item, payload=payload),)))
+        parts = [["a", "b"], ["c"]] if when == "in one step" else [["a"], ["b"], ["c"]]
+        begun: list[tuple[Sequence[str], Step]] = []
+        for names in parts:
+            begun.append((names, rig.embed.step([Chunk(name, 0, END) for name in names])))
+            if "none" in when and len(begun) < len(parts):
+                continue
+            for asked, step in begun:
+                lost = {failure.request_id for failure in step.settle()}
+                for name, result in zip(asked, step.results, strict=True):
+                    said = f"payloads {kinds}: {name} was {'told' if name in lost else 'not told'} of a lost lease"
+                    if isinstance(result, Rows):
+                        right = torch.equal(bits_of(result.rows), wanted)
+                        with about("LIFE-009" if of[name] != "good" or right else "CACHE-010"):
+                            assert (name in lost) is not right, (
+                                f"{said}, and its rows are {'right' if right else 'not'}"
+                            )
+                    else:
+                        with about("ENC-013"):
+                            assert of[name] in ("gone", "taken", "away"), f"payloads {kinds}: {name} got {result.error}"
+            begun = []
 
 
 @pytest.mark.requirement("CACHE-008")

@@ -39,16 +39,19 @@ WANTED = {"good": "rows", "gone": PayloadMissing.__name__, "fails": EncodingFail
 
 
 class Talkative:
-    """Says much when it fails, as what runs out of memory does, and nothing that is ASCII."""
+    """Says much when it fails, as what runs out of memory does, and little that is ASCII: wherever it is cut, that is in
+    a character at some time."""
 
     def __init__(self) -> None:
         self.spec, self.epoch, self._tower = SPEC, 0, ExactTower(TOWER, SPEC)
+        self._fails = 0
 
     def __call__(self, packed: Packed) -> Encoded:
         try:
             return self._tower(packed)
-        except RuntimeError as error:
-            raise RuntimeError("\N{SNOWMAN}\U0001f5bc" * 1500) from error
+        except Exception as error:
+            self._fails += 1
+            raise RuntimeError("x" * (self._fails % 7) + "\N{SNOWMAN}\U0001f5bc" * 1500) from error
 
 
 def said(subject: Subject, ranks: Ranks) -> list[tuple[str, str]]:

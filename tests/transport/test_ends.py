@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -59,6 +61,26 @@ RANK = """
     print(got.reads(WireRequest((WireItem(1, (4,)),))), flush=True)
     got.release()
     rank.close()
+"""
+
+
+FAMILY = """
+    import os, sys, time
+    from plumbline.resolve import resolve
+    from plumbline.transport_host import transport_of
+    from plumbline.interface import Domain
+    from plumbline.transport_scenario import WireItem, WireRequest, prepared_of
+
+    name, workers, stays, spec, *replaced = sys.argv[1:]
+    domain = Domain(name, workers=int(workers), pool_bytes=1 << 16)
+    publishers = [transport_of(resolve(spec, replaced).implementation, domain).publisher(w) for w in range(int(workers))]
+    for publisher in publishers:
+        publisher.publish(prepared_of("q", WireRequest((WireItem(1, (4,)),))), frozenset({0}))
+    if stays == "True" and not os.fork():
+        time.sleep(60)
+        os._exit(0)
+    print("ready", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -162,3 +184,32 @@ def test_what_a_killed_worker_published_is_never_its_successor_s(
         rank.close()
     finally:
         remove_global(name)
+
+
+@pytest.mark.requirement("POOL-018")
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("stays", [False, True])
+def test_what_killed_workers_left_is_gone_with_their_successor(subject: Subject, workers: int, stays: bool) -> None:
+    """Of which there may be fewer than before. What the killed ones forked may live on."""
+    claimed(subject, Capability.TRANSPORT)
+    name, request = fresh_name(), WireRequest((WireItem(2, (4,)),))
+    command = [sys.executable, "-c", textwrap.dedent(FAMILY), name, str(workers), str(stays), subject.spec]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, *subject.replaced], cwd=ROOT, start_new_session=True, **pipes) as family:
+        assert family.stdout is not None
+        try:
+            assert family.stdout.readline() == b"ready\n"
+            family.kill()
+            family.wait()
+            transport = transport_of(subject.implementation, Domain(name, pool_bytes=1 << 16))
+            publisher, rank = transport.publisher(0), transport.subscriber(0)
+            got = Received(rank, publisher.publish(prepared_of("q", request), frozenset({0})).message)
+            assert got.reads(request)
+            got.release()
+            rank.close()
+            publisher.close()
+            assert not global_names(name), "of killed workers, after their successor has worked and closed"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(family.pid, signal.SIGKILL)
+            remove_global(name)

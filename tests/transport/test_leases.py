@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -356,6 +357,27 @@ def assert_published_among_others(both: Both, request: WireRequest, payloads: Se
             assert Received(s, ticket.message).reads(other)
 
 
+@pytest.mark.requirement("POOL-001", "POOL-014")
+def test_payloads_that_were_reserved_in_another_order_arrive_as_the_request_lists_them(subject: Subject) -> None:
+    """As from a processor that makes its videos before its images. Two are of one size."""
+    request = WireRequest((WireItem(1, (4, 2)), WireItem(2, (4,)), WireItem(3, (1,))))
+    metas, payloads = metas_of(request), [p for item in request.items for p in parts_of(item)]
+    with Both(subject.implementation, pool=POOL) as both:
+        for order in itertools.permutations(range(len(metas))):
+            slot = both.publishers[0].reserve([metas[index] for index in order], BOTH)
+            if slot is None:
+                pytest.skip("it reserves nothing")
+            spaces = [slot.tensors[order.index(index)] for index in range(len(metas))]
+            for space, payload in zip(spaces, payloads, strict=True):
+                space.copy_(payload)
+            message = both.publishers[0].publish(prepared_of("q", request, spaces), BOTH).message
+            for s in both.subscribers:
+                got = Received(s, message)
+                assert got.reads(request), f"reserved in the order {order}"
+                got.release()
+            both.publishers[0].collect()
+
+
 @pytest.mark.requirement("POOL-014")
 def test_a_processor_writes_in_place(subject: Subject) -> None:
     request = wanted(7)
@@ -562,15 +584,19 @@ def test_payloads_in_several_reserved_slots_are_under_one_lease(subject: Subject
 
 @pytest.mark.requirement("POOL-001", "POOL-003")
 @pytest.mark.parametrize("reserved", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("tried", [set(), {0}, {1}, {0, 1}])
 @pytest.mark.parametrize("named", [{0}, {1}, {0, 1}])
 def test_the_readers_of_reserved_space_are_those_that_a_publication_names(
-    subject: Subject, reserved: set[int], named: set[int]
+    subject: Subject, reserved: set[int], tried: set[int], named: set[int]
 ) -> None:
-    """Room is reserved before it is known which ranks run the request."""
+    """Room is reserved before it is known which ranks run the request; and a publication fails before, to others."""
     request = wanted(7)
     with Both(subject.implementation, pool=POOL) as both:
         publisher = both.publishers[0]
         slot = written(publisher, request, frozenset(reserved))
+        if tried:
+            with pytest.raises(PlumblineError):
+                publisher.publish(unpublishable(prepared_of("q", request, slot.tensors), "extra", -1), frozenset(tried))
         message = publisher.publish(prepared_of("q", request, slot.tensors), frozenset(named)).message
         for k, rank in enumerate(sorted(named)):
             got = Received(both.subscribers[rank], message)

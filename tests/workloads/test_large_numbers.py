@@ -218,3 +218,27 @@ def test_many_requests_in_a_step(subject: Subject, about: About) -> None:
     merged = rig.merge(results, ids, lambda text: torch.full((len(text), HIDDEN), -1.0))
     with about("MERGE-001"):
         assert torch.equal(merged.embeds, torch.cat(embeds))
+
+
+@pytest.mark.requirement("MERGE-001", "ITEM-001")
+@pytest.mark.parametrize("count", [SEVERAL, 2**12 + 1, 2**13, MANY])
+def test_much_text_around_an_image(subject: Subject, count: int, about: About) -> None:
+    """Whose embedding writes into the same memory in each of its calls, as that of a captured graph."""
+    rig = rig_around(subject)
+    vocabulary = rig.runtime.spec.vocab_size
+    prepared = admitted(rig, "r", count, [image(1, 9, count)], after=count)
+    ids = prepared.token_ids.clone()
+    text = ids != rig.runtime.spec.layouts[Modality.IMAGE].placeholder_id
+    ids[text] = torch.randint(vocabulary, (2 * count,), generator=torch.Generator().manual_seed(count))
+    memory = torch.empty(2 * len(ids), HIDDEN)
+
+    def embed(ids: Tensor) -> Tensor:
+        return memory[: len(ids)].copy_(-1.0 - ids[:, None])
+
+    merged = rig.merge(step(rig, Chunk("r", 0, len(ids))), ids, embed)
+    wanted = -1.0 - ids[:, None].expand(-1, HIDDEN)
+    wanted = wanted.where(text[:, None], torch.zeros(1))
+    wanted[~text] = rows_of(patches(1, 9), 9)
+    with about("MERGE-001"):
+        assert torch.equal(merged.mask, ~text)
+        assert torch.equal(merged.embeds, wanted), difference(merged.embeds, wanted)
