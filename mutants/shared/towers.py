@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from optimized import towers
 from optimized.graphs import GraphCache
+from optimized.towers import tower as module
+from optimized.towers.checkpoint import Stored
 from optimized.towers.plan import Grid
 from optimized.towers.tower import FastTower
 from plumbline.interface import Checkpoint, DevicePort, LoadedTower
@@ -18,6 +21,18 @@ def loaded(checkpoint: Checkpoint, port: DevicePort) -> FastTower[Any, Any]:
     tower = towers.load(checkpoint, port)
     assert isinstance(tower, FastTower)
     return tower
+
+
+def with_stored(kind: type[Stored]) -> Load:
+    """Weights are read through it, when the tower is loaded and when it is updated."""
+
+    def load(checkpoint: Checkpoint, port: DevicePort) -> LoadedTower:
+        with patch.object(module, "Stored", kind):
+            tower = loaded(checkpoint, port)
+        tower.stored = lambda folder: kind(folder, tower.shapes(), tower.roots)  # type: ignore[method-assign]
+        return tower
+
+    return load
 
 
 def with_grids(change: Callable[[Grid, int], Grid]) -> Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 from functools import partial
 
@@ -175,6 +176,27 @@ def test_what_fills_the_budget_exactly_is_one_call_and_what_exceeds_it_is_not(su
     calls = [call.patches for call in rig.tower.calls]
     assert sum(calls) == sum(sizes)
     assert len(calls) == 1 + over
+
+
+@pytest.mark.requirement("ENC-002", "ENC-003")
+def test_images_that_fit_one_call_are_in_one_whatever_else_there_is(
+    subject: Subject, request: pytest.FixtureRequest
+) -> None:
+    """Images and videos of any sizes and order, under any budget."""
+    claimed(subject, Capability.BATCHING, Capability.VIDEO)
+    draw = random.Random(request.config.option.plumbline_seed)
+    for _ in range(200):
+        budget = draw.randrange(8, 40)
+        kinds = [draw.choice(["image", "video"]) for _ in range(draw.randrange(2, 8))]
+        recipes = [image(seed, draw.randrange(1, budget), modality=kind) for seed, kind in enumerate(kinds)]
+        rig = rig_of(subject.implementation, patches=budget)
+        rig.encoder.encode([item_of(recipe) for recipe in recipes])
+        said = [(recipe.modality, sum(recipe.parts)) for recipe in recipes]
+        assert all(call.patches <= budget for call in rig.tower.calls), f"{said}, budget {budget}"
+        for kind in set(kinds):
+            calls = sum(any(item[0] == kind for item in call.items) for call in rig.tower.calls)
+            fits = sum(size for one, size in said if one == kind) <= budget
+            assert calls == 1 or not fits, f"{calls} calls with a share of the {kind}s of {said}, budget {budget}"
 
 
 @pytest.mark.requirement("ENC-002", "ENC-012")
