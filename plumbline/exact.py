@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -63,6 +64,10 @@ def fault(number: int) -> Exception:
     return kinds[number % len(kinds)]()
 
 
+class Contradiction(ValueError):
+    """A call that says of itself what is not so: no encoder may make one."""
+
+
 class UnsteadyTower:
     """A tower that raises in some of its calls, counted from 0, whatever is in them: there was no memory at that moment."""
 
@@ -88,19 +93,22 @@ class UnsteadyTower:
 
 
 class ExactTower:
-    """Rows as bytes of a mix. Raises ValueError where a call contradicts itself, and a ``fault`` on each faulty item."""
+    """Rows as bytes of a mix. Raises Contradiction where a call contradicts itself, and a ``fault`` on each faulty item."""
 
     def __init__(self, recipe: TowerRecipe, spec: TowerSpec, epoch: int = 0) -> None:
         self.recipe, self.spec, self.epoch = recipe, spec, epoch
         self._faults = 0
 
     def __call__(self, packed: Packed) -> Encoded:
-        self._raise_on_faults(packed)
+        try:
+            encoded = None if self._has_faults(packed) else self._encoded(packed)
+        except Exception as error:
+            raise Contradiction(str(error)) from error
+        return encoded or self._raise(packed.patches)
+
+    def _encoded(self, packed: Packed) -> Encoded:
         patches = self._patches(packed.patches)
         segments = self._segments(patches, packed.cu_seqlens)
-        due = sum(self._segment_count(item) for item in packed.items)
-        if len(packed.cu_seqlens) - 1 != due:
-            raise ValueError(f"{len(packed.cu_seqlens) - 1} attention segments for items of {due}")
         levels: list[list[Tensor]] = [[] for _ in range(1 + self.spec.side_levels)]
         at = 0
         for item in packed.items:
@@ -113,17 +121,23 @@ class ExactTower:
         rows = [torch.cat(out) if out else self._empty() for out in levels]
         return Encoded(rows[0], tuple(rows[1:]))
 
-    def _raise_on_faults(self, packed: Packed) -> None:
+    @staticmethod
+    def _has_faults(packed: Packed) -> bool:
         at = 0
         for item in packed.items:
             first = packed.patches[at : at + 1]
             at += sum(item.parts)
-            try:
-                if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
-                    raise ValueError("an item of nothing but faults")
-            except ValueError as error:  # whose frame holds the patches, as that of an error of torch does
-                self._faults += 1
-                raise fault(self._faults - 1) from error
+            if sum(item.parts) and first.contiguous().view(torch.uint8).eq(FAULT_BYTE).all():
+                return True
+        return False
+
+    def _raise(self, patches: Tensor) -> NoReturn:
+        """From an error whose frame holds the patches, as that of an error of torch does."""
+        self._faults += 1
+        try:
+            raise ValueError("an item of nothing but faults")
+        except ValueError as error:
+            raise fault(self._faults - 1) from error
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)
@@ -149,12 +163,6 @@ class ExactTower:
             weights = _of_places(1 << max(12, (hi - lo).bit_length()))
             out[lo:hi] = (patches[lo:hi] * weights[: hi - lo]).sum()
         return out
-
-    def _segment_count(self, item: PackedItem) -> int:
-        """Also of tensors with nothing in them: a tower may go through both at once."""
-        if item.grid_thw is None:
-            return len(item.parts)
-        return 1 if self.spec.layouts[item.modality].pools_frames else item.grid_thw[0]
 
     def _rows(self, item: PackedItem, seen: Tensor, patches: Tensor, segments: Tensor, level: int) -> Tensor:
         layout = self.spec.layouts[item.modality]

@@ -120,7 +120,7 @@ class StepJudge(Bench):
         wanted = {fingerprint(self.tower, item) for item in needed}
         every = [item for s in self.trace.submissions for item in s.recipe.items]
         faulty = {fingerprint(self.tower, item) for item in every if item.fault}
-        calls = [set(call.items) for call in record.calls if call.failed]
+        calls = [set(call.items) for call in record.calls if call.failed and not call.contradiction]
         return any(wanted & call and not faulty & call for call in calls)
 
     def _released(self, s: Scheduled) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from plumbline.exact import Contradiction
 from plumbline.interface import (
     Budgets,
     Cache,
@@ -43,12 +44,17 @@ def content(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Call:
-    """One tower call: patches in it, a fingerprint of each item's content, and whether it raised."""
+    """One tower call: patches in it, a fingerprint of each item's content, its attention segments, and whether it raised.
+
+    contradiction: why it could be nothing else than refused, whatever is in it.
+    """
 
     patches: int
     items: tuple[Fingerprint, ...]
     epoch: int
+    segments: int
     failed: bool
+    contradiction: str
 
 
 class RecordingTower:
@@ -67,12 +73,17 @@ class RecordingTower:
         self.tower.epoch = epoch
 
     def __call__(self, packed: Packed) -> Encoded:
-        failed = True
+        failed, contradiction = True, ""
         try:
             encoded = self.tower(packed)
             failed = False
+        except Contradiction as error:
+            contradiction = str(error)
+            raise
         finally:
-            self.calls.append(Call(len(packed.patches), self._fingerprints(packed), self.epoch, failed))
+            segments = len(packed.cu_seqlens) - 1
+            prints = self._fingerprints(packed)
+            self.calls.append(Call(len(packed.patches), prints, self.epoch, segments, failed, contradiction))
         return encoded
 
     @staticmethod
