@@ -3,8 +3,8 @@ warm-up had, and longer calls are cut to it.
 
 Carried over: a call has the bounds of its first 16 attention segments.
 
-Shows: a call of more than 16 segments, as of many thumbnails or of one long video. Its segments end before its patches do, so that a
-tower refuses it, or leaves the last patches out.
+Shows: a call of more than 16 segments, as of many thumbnails or of one long video. Its segments end before its patches do, so
+that a tower refuses it, or leaves the last patches out.
 """
 
 from __future__ import annotations
