@@ -28,7 +28,7 @@ from plumbline.strategies import scenarios
 from plumbline.tower_calls import Call, Picture
 from plumbline.trace import Trace
 
-DRAWN = 40
+DRAWN = 20
 
 
 @contextlib.contextmanager
