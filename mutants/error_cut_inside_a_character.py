@@ -19,13 +19,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 import optimized
 from optimized.embed import Embedder
-from optimized.ranks import KINDS, WORD, Outcome, SharedEncoder
-from plumbline.interface import Encoded, PlumblineError, Ranks
+from optimized.ranks import SharedEncoder
+from plumbline.interface import Encoded, PlumblineError
 
 BUG = ""
 PARENT = "optimized"
@@ -36,59 +35,21 @@ LONGEST = 800
 """Bytes of a field."""
 
 
-def packed(error: PlumblineError, rank: int) -> bytes:
-    kind = next(one for one in type(error).__mro__ if one in KINDS.values())
-    where = f"rank {rank}, {error.where}" if error.where else f"rank {rank}"
-    fields = (kind.__name__, error.what, where, error.hint)
-    text = b"\0".join(one.encode("utf-8", "replace").replace(b"\0", b" ")[:LONGEST] for one in fields)
-    return text.ljust(-len(text) // WORD * -WORD)
-
-
-def unpacked(numbers: Sequence[int], texts: bytes) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    at = 0
-    for number in numbers:
-        if number < 0:
-            name, what, where, hint = texts[at : at - number * WORD].decode().split("\0")
-            outcomes.append(KINDS[name](what, where=where, hint=hint.rstrip(" ")))
-            at -= number * WORD
-        else:
-            outcomes.append(number)
-    return outcomes
-
-
-def agree(ranks: Ranks, outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
-    texts = [packed(one, ranks.rank) if isinstance(one, PlumblineError) else b"" for one in outcomes]
-    numbers = [-len(text) // WORD if text else one for text, one in zip(texts, outcomes, strict=True)]
-    agreed: list[list[int]] = ranks.agree(torch.tensor(numbers, dtype=torch.int64)).tolist()
-    longest = max(-sum(number for number in row if number < 0) for row in agreed)
-    if not longest:
-        return [list(row) for row in agreed]
-    own = bytearray(b"".join(texts).ljust(longest * WORD))
-    rows = ranks.agree(torch.frombuffer(own, dtype=torch.int64))
-    return [unpacked(row, text.numpy().tobytes()) for row, text in zip(agreed, rows, strict=True)]
-
-
-class DraftSharedEncoder(SharedEncoder):
+class CutErrors(SharedEncoder):
     def exchanged(
         self, owners: Sequence[int], mine: Sequence[int], results: Sequence[Encoded | PlumblineError], block: Tensor
     ) -> list[Encoded | PlumblineError]:
-        outcomes: list[Outcome] = [0] * len(owners)
-        for index, result in zip(mine, results, strict=True):
-            outcomes[index] = result if isinstance(result, PlumblineError) else len(result.rows)
-        by_rank = agree(self.ranks, outcomes)
-        agreed = [by_rank[owner][index] for index, owner in enumerate(owners)]
-        blocks = self.gathered(block, agreed, owners)
-        for index, result in zip(mine, results, strict=True):
-            if isinstance(result, PlumblineError):
-                agreed[index].__cause__ = result  # type: ignore[union-attr]
-        return self.split(agreed, owners, blocks)
+        agreed = super().exchanged(owners, mine, results, block)
+        for one in agreed:
+            if isinstance(one, PlumblineError):
+                one.what.encode("utf-8", "replace")[:LONGEST].decode()  # on every rank
+        return agreed
 
 
-class DraftEmbedder(Embedder):
-    sharing = DraftSharedEncoder
+class CutEmbedder(Embedder):
+    sharing = CutErrors
 
 
 implementation = dataclasses.replace(
-    optimized.implementation, name="mutant error_cut_inside_a_character", embed=DraftEmbedder
+    optimized.implementation, name="mutant error_cut_inside_a_character", embed=CutEmbedder
 )

@@ -29,7 +29,7 @@ PARENT = "optimized"
 ACCEPT = ("POOL-001", "MSG-005", "POOL-014")
 
 
-class DraftPublisher(PoolPublisher):
+class BrokenPublisher(PoolPublisher):
     def _payloads(
         self, prepared: Prepared, held: frozenset[Identity]
     ) -> tuple[list[Tensor], dict[int, int], Lease | None]:
@@ -39,10 +39,10 @@ class DraftPublisher(PoolPublisher):
         return parts, places, lease
 
 
-class DraftTransport(SharedMemoryTransport):
-    publisher_type = DraftPublisher
+class BrokenTransport(SharedMemoryTransport):
+    publisher_type = BrokenPublisher
 
 
 implementation = dataclasses.replace(
-    optimized.implementation, name="mutant in_the_order_of_the_metas", transport=DraftTransport
+    optimized.implementation, name="mutant in_the_order_of_the_metas", transport=BrokenTransport
 )

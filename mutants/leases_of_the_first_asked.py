@@ -20,8 +20,8 @@ from __future__ import annotations
 import dataclasses
 
 import optimized
-from optimized.embed import Embedder, Key, Known, Wanted
-from plumbline.interface import Encoded, EncodingFailed, PlumblineError
+from optimized.embed import Admitted, Embedder, Key, Known, Wanted
+from plumbline.interface import Encoded, PlumblineError
 
 BUG = ""
 PARENT = "optimized"
@@ -30,24 +30,11 @@ ACCEPT = ("LIFE-009", "CACHE-010", "ENC-013", "ISO-001")
 
 class Embed(Embedder):
     def _encode(self, missing: dict[Key, list[Wanted]]) -> tuple[dict[Key, Known], dict[Key, PlumblineError]]:
-        owners = {key: wanted[0] for key, wanted in missing.items()}
-        fresh: dict[Key, Known] = {}
-        errors: dict[Key, PlumblineError] = {}
-        while missing:
-            again: dict[Key, list[Wanted]] = {}
-            results = self.encoder.encode([request.items[index] for (request, index), *_ in missing.values()])
-            for (key, wanted), result in zip(missing.items(), results, strict=True):
-                if isinstance(result, Encoded):
-                    if self.fits(result, key):
-                        fresh[key] = self._fresh(key, *owners[key], result)
-                    else:
-                        errors[key] = EncodingFailed(f"{len(result.rows)} rows, where {key[1]} are due")
-                elif isinstance(result, EncodingFailed) or len(wanted) == 1:
-                    errors[key] = result
-                else:
-                    again[key] = wanted[1:]
-            missing = again
-        return fresh, errors
+        self._first = {key: wanted[0] for key, wanted in missing.items()}
+        return super()._encode(missing)
+
+    def _fresh(self, key: Key, request: Admitted, index: int, encoded: Encoded) -> Known:
+        return super()._fresh(key, *self._first[key], encoded)
 
 
 implementation = dataclasses.replace(optimized.implementation, name="mutant leases_of_the_first_asked", embed=Embed)

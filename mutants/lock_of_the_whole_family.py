@@ -26,21 +26,21 @@ PARENT = "optimized"
 ACCEPT = ("POOL-018", "POOL-008")
 
 
-class DraftPool(Pool):
+class BrokenPool(Pool):
     def __init__(self, domain: Domain, worker: int, port: DevicePort) -> None:
         super().__init__(domain, worker, port)
         if self.segment.lock is not None:
             words.locks.discard(self.segment.lock)  # what is in there is closed in forks
 
 
-class DraftPublisher(PoolPublisher):
-    pool_type = DraftPool
+class BrokenPublisher(PoolPublisher):
+    pool_type = BrokenPool
 
 
-class DraftTransport(SharedMemoryTransport):
-    publisher_type = DraftPublisher
+class BrokenTransport(SharedMemoryTransport):
+    publisher_type = BrokenPublisher
 
 
 implementation = dataclasses.replace(
-    optimized.implementation, name="mutant lock_of_the_whole_family", transport=DraftTransport
+    optimized.implementation, name="mutant lock_of_the_whole_family", transport=BrokenTransport
 )

@@ -25,7 +25,7 @@ PARENT = "optimized"
 ACCEPT = ("POOL-004", "POOL-003")
 
 
-class DraftPool(Pool):
+class BrokenPool(Pool):
     def withdraw(self, lease: Lease) -> None:
         self.segment.generations[lease.slot] = self._of[lease.slot] = 0
         lease.generation = next(self._generations)
@@ -33,14 +33,14 @@ class DraftPool(Pool):
         self._reserved[lease.generation] = lease
 
 
-class DraftPublisher(PoolPublisher):
-    pool_type = DraftPool
+class BrokenPublisher(PoolPublisher):
+    pool_type = BrokenPool
 
 
-class DraftTransport(SharedMemoryTransport):
-    publisher_type = DraftPublisher
+class BrokenTransport(SharedMemoryTransport):
+    publisher_type = BrokenPublisher
 
 
 implementation = dataclasses.replace(
-    optimized.implementation, name="mutant readers_of_the_first_attempt", transport=DraftTransport
+    optimized.implementation, name="mutant readers_of_the_first_attempt", transport=BrokenTransport
 )

@@ -77,7 +77,7 @@ class PackingEncoder:
             group.setdefault(items[index].modality, []).append(index)
         for group in groups.values():
             together = [index for of_modality in group.values() for index in of_modality]
-            if sum(self.patches(items[index]) for index in together) <= self.most_patches:
+            if len(group) > 1 and sum(self.patches(items[index]) for index in together) <= self.most_patches:
                 yield together
             else:
                 yield from group.values()

@@ -99,6 +99,14 @@ def _affecting(item: ItemRecipe) -> tuple[tuple[str, str, object], ...]:
     return tuple(sorted((e.name, type(e.value).__name__, e.value) for e in item.extras if e.affects_rows))
 
 
+def segments_of(tower: TowerRecipe, grid: tuple[int, int, int] | None, parts: tuple[int, ...]) -> list[int]:
+    """Patches in each attention segment of an item, in order; one for each part where there is no grid, also of an empty one."""
+    if not grid:
+        return list(parts)
+    frames, height, width = grid
+    return [frames * height * width] if tower.pools_frames else [height * width] * frames
+
+
 @lru_cache(maxsize=2048)
 def _encoded(
     tower: TowerRecipe,
@@ -113,8 +121,7 @@ def _encoded(
     item = ItemRecipe(modality=modality, grid=grid, parts=parts, dtype=dtype, content=content)  # type: ignore[arg-type]
     payload = bits(tower, item)
     patches = [sum((b + 1) * (mix(j + 1) | 1) for j, b in enumerate(patch)) & MASK64 for patch in payload]
-    frames = [grid[1] * grid[2]] * grid[0] if grid else list(parts)
-    lengths = [sum(frames)] if grid and tower.pools_frames else frames
+    lengths = segments_of(tower, grid, parts)
     segment_of = [s for s, length in enumerate(lengths) for _ in range(length)]
     starts = [sum(lengths[:s]) for s in range(len(lengths))]
     segments = [0] * len(lengths)

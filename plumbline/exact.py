@@ -97,7 +97,7 @@ class ExactTower:
 
     def __init__(self, recipe: TowerRecipe, spec: TowerSpec, epoch: int = 0) -> None:
         self.recipe, self.spec, self.epoch = recipe, spec, epoch
-        self._faults = 0
+        self._faults = itertools.count()
 
     def __call__(self, packed: Packed) -> Encoded:
         try:
@@ -133,11 +133,10 @@ class ExactTower:
 
     def _raise(self, patches: Tensor) -> NoReturn:
         """From an error whose frame holds the patches, as that of an error of torch does."""
-        self._faults += 1
         try:
             raise ValueError("an item of nothing but faults")
         except ValueError as error:
-            raise fault(self._faults - 1) from error
+            raise fault(next(self._faults)) from error
 
     def _empty(self) -> Tensor:
         return torch.empty(0, self.spec.hidden_size, dtype=self.spec.dtype)

@@ -116,7 +116,7 @@ class StepJudge(Bench):
         self.check("ISO-003", not named, f"{where}: its error names {', '.join(named)}: {error}")
 
     def _in_failed_call(self, record: StepRecord, needed: list[ItemRecipe]) -> bool:
-        """Whether the tower raised in a call with one of these items, and by no item's fault."""
+        """Whether the tower raised in a call with one of these items, by no item's fault and not by the encoder's."""
         wanted = {fingerprint(self.tower, item) for item in needed}
         every = [item for s in self.trace.submissions for item in s.recipe.items]
         faulty = {fingerprint(self.tower, item) for item in every if item.fault}

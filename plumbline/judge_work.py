@@ -117,8 +117,8 @@ class WorkJudge(Bench):
                 f"{where}: a call of {call.patches} patches, {len(call.items)} items, budget {budget}",
             )
             self.check("ENC-001", not call.contradiction, f"{where}: a call contradicts itself: {call.contradiction}")
-            if any(0 in parts for _, _, parts, *_ in call.items):  # type: ignore[operator]  # else rows show it
-                due = sum(map(self._segments, call.items))
+            if any(0 in parts for _, _, parts, *_ in call.items):  # else rows show it
+                due = sum(len(closed_form.segments_of(self.tower, grid, parts)) for _, grid, parts, *_ in call.items)
                 said = f"{where}: {call.segments} attention segments in a call, where {due} are due"
                 self.check("ENC-005", call.segments == due, said)
         needs = [(s, index, item) for s in record.scheduled for index, item in self.needed(s).items()]
@@ -152,13 +152,6 @@ class WorkJudge(Bench):
         if self.claimed(Capability.PORT) and not self.trace.scenario.lazy:
             self._moves(record, needs, done, where)
 
-    def _segments(self, f: Fingerprint) -> int:
-        """Also of tensors with nothing in them: a tower may go through both at once."""
-        _, grid, parts, *_ = f
-        frames = 1 if self.tower.pools_frames else grid[0] if isinstance(grid, tuple) else 0
-        assert isinstance(parts, tuple)
-        return frames if grid else len(parts)
-
     def _opened(self, record: StepRecord, done: Counter[Fingerprint], where: str) -> None:
         """Payloads of items whose rows were at hand, or came from another's payload."""
         items = [listed_recipes(e.submission.recipe)[k] for e, k in record.opened]
@@ -172,7 +165,6 @@ class WorkJudge(Bench):
         for call in record.calls:
             sizes_of: Counter[object] = Counter()
             for modality, _, parts, dtype, *_ in call.items:
-                assert isinstance(parts, tuple)
                 sizes_of[modality, dtype] += sum(parts)
             mixed |= sizes_of.keys() if len(sizes_of) > 1 else set()
             for kind, size in sizes_of.items():

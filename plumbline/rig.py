@@ -33,7 +33,8 @@ from plumbline.interface import (
     TowerSpec,
 )
 
-Fingerprint = tuple[object, ...]
+Fingerprint = tuple[str, tuple[int, int, int] | None, tuple[int, ...], str, tuple[tuple[str, str], ...], bytes]
+"""What a tower sees of an item: modality, grid, parts, dtype, extras as text, and a hash of its patches."""
 T = TypeVar("T")
 
 

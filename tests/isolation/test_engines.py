@@ -13,7 +13,7 @@ import pytest
 from torch import Tensor
 
 from plumbline import engine
-from plumbline.drawing import broken, draw_cases
+from plumbline.drawing import broken, draw_cases, draw_each
 from plumbline.exact import UnsteadyTower
 from plumbline.explore import HANG_SECONDS, watchdog
 from plumbline.interface import Capability, Encoded, Packed, Tower
@@ -90,14 +90,10 @@ def test_parts_that_were_made_in_one_thread_work_in_another(subject: Subject, re
         thread = threading.Thread(target=list, args=(turns,), daemon=True)
         thread.start()
         thread.join(HANG_SECONDS)
-        if thread.is_alive() or not alike(alone, found):
-            wrong.append(scenario.dumps())
-            raise broken("ISO-001")
+        assert not thread.is_alive(), scenario.dumps()
+        assert alike(alone, found), scenario.dumps()
 
-    wrong: list[str] = []
-    seed = request.config.option.plumbline_seed
-    draw_cases(scenarios(subject.implementation.capabilities), one, PAIRS, seed, False, True)
-    assert not wrong, wrong[0]
+    draw_each(one, PAIRS, request.config.option.plumbline_seed, scenarios(subject.implementation.capabilities))
 
 
 # ------------------------------------------------------------------------------------------------------------- dropped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -146,12 +146,14 @@ PAYLOADS: dict[str, Callable[[Tensor], LocalFeature | None]] = {
 
 
 @pytest.mark.requirement("LIFE-009", "LIFE-012", "CACHE-010", "ENC-013")
-@pytest.mark.parametrize("when", ["in one step", "in two steps, of which none is settled", "in two steps"])
+@pytest.mark.parametrize(("parts", "late"), [(("ab", "c"), False), (("a", "b", "c"), False), (("a", "b", "c"), True)])
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
-def test_what_is_told_to_be_lost_is_what_was_lost(subject: Subject, when: str, cache_bytes: int, about: About) -> None:
-    """Two requests, and then a third one, have one image, each with a payload of its own. Rows show which one was read."""
+def test_what_is_told_to_be_lost_is_what_was_lost(
+    subject: Subject, parts: tuple[str, ...], late: bool, cache_bytes: int, about: About
+) -> None:
+    """Two requests, and then a third one, have one image, each with a payload of its own. late: no step is settled before all
+    have begun."""
     claimed(subject, Capability.LAZY)
-    wanted = expected_rows(TowerRecipe(), image(1), 0, 0)
     for kinds in itertools.product(PAYLOADS, repeat=2):
         rig = rig_of(subject.implementation, cache_bytes=cache_bytes)
         of = dict(zip("abc", (*kinds, "good"), strict=True))
@@ -161,26 +163,28 @@ def test_what_is_told_to_be_lost_is_what_was_lost(subject: Subject, when: str, c
             assert isinstance(item.payload, LocalFeature)
             payload = PAYLOADS[kind](item.payload.open(torch.device("cpu")))
             rig.embed.admit(dataclasses.replace(whole, items=(dataclasses.replace(item, payload=payload),)))
-        parts = [["a", "b"], ["c"]] if when == "in one step" else [["a"], ["b"], ["c"]]
-        begun: list[tuple[Sequence[str], Step]] = []
+        begun: list[Step] = []
         for names in parts:
-            begun.append((names, rig.embed.step([Chunk(name, 0, END) for name in names])))
-            if "none" in when and len(begun) < len(parts):
-                continue
-            for asked, step in begun:
-                lost = {failure.request_id for failure in step.settle()}
-                for name, result in zip(asked, step.results, strict=True):
-                    said = f"payloads {kinds}: {name} was {'told' if name in lost else 'not told'} of a lost lease"
-                    if isinstance(result, Rows):
-                        right = torch.equal(bits_of(result.rows), wanted)
-                        with about("LIFE-009" if of[name] != "good" or right else "CACHE-010"):
-                            assert (name in lost) is not right, (
-                                f"{said}, and its rows are {'right' if right else 'not'}"
-                            )
-                    else:
-                        with about("ENC-013"):
-                            assert of[name] in ("gone", "taken", "away"), f"payloads {kinds}: {name} got {result.error}"
-            begun = []
+            begun.append(rig.embed.step([Chunk(name, 0, END) for name in names]))
+            if not late:
+                tells_what_was_read(begun.pop(), names, of, about)
+        for names, step in zip(parts, begun, strict=False):
+            tells_what_was_read(step, names, of, about)
+
+
+def tells_what_was_read(step: Step, names: str, of: dict[str, str], about: About) -> None:
+    """Rows show which payload it was. names: of its requests. of: the kind of each one's payload."""
+    wanted = expected_rows(TowerRecipe(), image(1), 0, 0)
+    lost = {failure.request_id for failure in step.settle()}
+    for name, result in zip(names, step.results, strict=True):
+        said = f"payloads {of}: {name} was {'told' if name in lost else 'not told'} of a lost lease"
+        if not isinstance(result, Rows):
+            with about("ENC-013"):
+                assert of[name] in ("gone", "taken", "away"), f"payloads {of}: {name} got {result.error}"
+            continue
+        right = torch.equal(bits_of(result.rows), wanted)
+        with about("LIFE-009" if of[name] != "good" or right else "CACHE-010"):
+            assert (name in lost) is not right, f"{said}, and its rows are {'right' if right else 'not'}"
 
 
 @pytest.mark.requirement("CACHE-008")

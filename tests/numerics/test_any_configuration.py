@@ -62,9 +62,8 @@ def _listed(layers: list[int]) -> st.SearchStrategy[list[int]]:
 @st.composite
 def _common(draw: Draw) -> dict[str, Any]:
     small = (draw(st.sampled_from([2, 3, 4])), draw(st.sampled_from([16, 20, 24])))
-    heads, width = draw(
-        st.sampled_from([small, small, small, (1, 72), (1, 80)])
-    )  # heads as large as those of released towers
+    # The last two are heads as large as those of released towers.
+    heads, width = draw(st.sampled_from([small, small, small, (1, 72), (1, 80)]))
     return {"hidden_size": heads * width, "intermediate_size": draw(st.sampled_from([64, 100]))} | {
         "heads": heads,
         "layers": draw(st.integers(1, 4)),
@@ -175,13 +174,8 @@ def test_a_tower_of_any_configuration_is_within_the_bound(
         sigmas = [theirs.sigmas(call, TERMS[dtype], dtype)]
         if single:
             sigmas.append(theirs.sigmas(call, theirs.terms_of_itself))
-        hold(
-            record_property,
-            f"to float64, {dtype} from {pixels}",
-            outputs(tower(call)),
-            theirs.run(theirs.exact, call),
-            *sigmas,
-        )
+        said = f"to float64, {dtype} from {pixels}"
+        hold(record_property, said, outputs(tower(call)), theirs.run(theirs.exact, call), *sigmas)
 
     cases = share(CASES[options.profile], len(options.impl or DEFAULT_IMPLEMENTATIONS))
     draw_each(judge, cases, options.plumbline_seed, CONFIGURED[family], *[st.sampled_from(DTYPES)] * 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from functools import partial
 
 import pytest
@@ -44,14 +45,13 @@ class Talkative:
 
     def __init__(self) -> None:
         self.spec, self.epoch, self._tower = SPEC, 0, ExactTower(TOWER, SPEC)
-        self._fails = 0
+        self._failed = itertools.count()
 
     def __call__(self, packed: Packed) -> Encoded:
         try:
             return self._tower(packed)
         except Exception as error:
-            self._fails += 1
-            raise RuntimeError("x" * (self._fails % 7) + "\N{SNOWMAN}\U0001f5bc" * 1500) from error
+            raise RuntimeError("x" * (next(self._failed) % 7) + "\N{SNOWMAN}\U0001f5bc" * 1500) from error
 
 
 def said(subject: Subject, ranks: Ranks) -> list[tuple[str, str]]:
