@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,8 +31,13 @@ def copy_of(result: Rows | Failure) -> Rows | Failure:
 def same(a: Rows | Failure, b: Rows) -> bool:
     if not isinstance(a, Rows):
         return False
-    pairs = [(a.rows, b.rows), (a.positions, b.positions), *zip(a.side, b.side, strict=True)]
-    return all(torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
+    return all_same_bits([a.rows, a.positions, *a.side], [b.rows, b.positions, *b.side])
+
+
+def all_same_bits(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+    """Equal dtypes, shapes and bits; ``torch.equal`` does not ask for the first."""
+    pairs = zip(a, b, strict=False)
+    return len(a) == len(b) and all(x.dtype == y.dtype and torch.equal(bits_of(x), bits_of(y)) for x, y in pairs)
 
 
 def results(trace: Trace) -> Iterator[object]:
@@ -46,7 +51,7 @@ def results(trace: Trace) -> Iterator[object]:
         for result in record.results:
             yield result if isinstance(result, Rows) else (result.request_id, type(result.error))
         if record.merged:
-            yield [bits_of(level) for level in (record.merged.embeds, *record.merged.side)]
+            yield [record.merged.embeds, *record.merged.side]
     for crash in trace.crashes:
         yield crash.phase, type(crash.error)
 
@@ -60,7 +65,7 @@ def one_alike(x: object, y: object) -> bool:
     if isinstance(x, Rows) and isinstance(y, Rows):
         return same(x, y)
     if isinstance(x, list) and isinstance(y, list):
-        return len(x) == len(y) and all(map(torch.equal, x, y))
+        return all_same_bits(x, y)
     return x == y
 
 
